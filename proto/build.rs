@@ -26,7 +26,7 @@ const FILES: [&str; 12] = [
 ];
 
 /// Messages that are bodies of the REST API too: one type, two encodings.
-const JSON_BODIES: [&str; 63] = [
+const JSON_BODIES: [&str; 67] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -77,6 +77,10 @@ const JSON_BODIES: [&str; 63] = [
     "PriorityDepth",
     "QueueClass",
     "QueueSummary",
+    "QueueRate",
+    "QueueSpec",
+    "Queue",
+    "QueueList",
     "ObstructedWorkers",
     "TaskExplanation",
     "RotationStatus",
@@ -93,7 +97,7 @@ const JSON_BODIES: [&str; 63] = [
 ];
 
 /// Bodies that clients send: an unknown field is refused by name rather than dropped.
-const REQUEST_BODIES: [&str; 9] = [
+const REQUEST_BODIES: [&str; 11] = [
     "Resources",
     "Constraint",
     "TaskSpec",
@@ -103,6 +107,8 @@ const REQUEST_BODIES: [&str; 9] = [
     "CreateUserTokenRequest",
     "TaskSelection",
     "ScheduleSpec",
+    "QueueRate",
+    "QueueSpec",
 ];
 
 /// Messages that hold secrets: their `Debug` is written by hand and leaves the secrets out.
@@ -117,7 +123,7 @@ const SECRET_BEARERS: [&str; 7] = [
 ];
 
 /// Fields of a task that few have: JSON leaves them out where they are absent.
-const OMITTED: [&str; 12] = [
+const OMITTED: [&str; 14] = [
     "not_before",
     "queue_timeout",
     "deadline",
@@ -130,6 +136,8 @@ const OMITTED: [&str; 12] = [
     "result_bytes",
     "result_error",
     "stdin_bytes",
+    "queue",
+    "concurrency_key",
 ];
 
 /// Fields of an attempt that JSON leaves out where they are absent.

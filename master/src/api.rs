@@ -13,6 +13,7 @@ mod inputs;
 mod jobs;
 mod log_text;
 mod members;
+mod named_queues;
 mod observe;
 mod openapi;
 mod orphans;
@@ -118,6 +119,12 @@ fn task_routes(routes: Routes) -> Routes {
         .get("/api/tasks/{id}/logs", Action::ReadTasks, tasks::logs)
         .get("/api/tasks/{id}/explain", Action::ReadTasks, queue::explain)
         .get("/api/queue", Action::Read, queue::show)
+        .get("/api/queues", Action::Read, named_queues::list)
+        .get("/api/queues/{id}", Action::Read, named_queues::show)
+        .put("/api/queues/{id}", Action::ChangeSettings, named_queues::put)
+        .delete("/api/queues/{id}", Action::ChangeSettings, named_queues::delete)
+        .post("/api/queues/{id}/pause", Action::ChangeSettings, named_queues::pause)
+        .post("/api/queues/{id}/resume", Action::ChangeSettings, named_queues::resume)
 }
 
 fn schedule_routes(routes: Routes) -> Routes {

@@ -2,7 +2,9 @@
 
 use std::str::FromStr;
 
-use cluster_state::{InvalidId, JobId, OrphanId, ScheduleName, TaskId, TokenId, WorkerId};
+use cluster_state::{
+    InvalidId, JobId, OrphanId, QueueName, ScheduleName, TaskId, TokenId, WorkerId,
+};
 use proto::problem::{ErrorKind, Problem};
 
 /// Reads the id of a task.
@@ -34,6 +36,11 @@ pub(crate) fn user_token(text: &str) -> Result<TokenId, Problem> {
 
 /// Reads the name of a schedule.
 pub(crate) fn schedule(text: &str) -> Result<ScheduleName, Problem> {
+    text.parse().map_err(|error: InvalidId| Problem::new(ErrorKind::NotFound, error.to_string()))
+}
+
+/// Reads the name of a queue.
+pub(crate) fn queue(text: &str) -> Result<QueueName, Problem> {
     text.parse().map_err(|error: InvalidId| Problem::new(ErrorKind::NotFound, error.to_string()))
 }
 

@@ -5,6 +5,7 @@ mod audit;
 mod certificates;
 mod jobs;
 mod members;
+mod named_queues;
 mod orphans;
 mod queue;
 mod schedules;
@@ -32,6 +33,7 @@ pub(crate) use self::certificates::{
 };
 pub(crate) use self::jobs::jobs;
 pub(crate) use self::members::{member_changed, members};
+pub(crate) use self::named_queues::{named_queue, queue_list};
 pub(crate) use self::orphans::{orphan_page, orphans_dropped};
 pub(crate) use self::queue::{queue_summary, task_explanation};
 pub(crate) use self::schedules::{next_runs, schedule, schedule_page};

@@ -32,6 +32,8 @@ impl fmt::Debug for v1::TaskSpec {
             run_timeout,
             labels,
             on_disconnect,
+            queue,
+            concurrency_key,
             secret_env,
             delay,
             not_before,
@@ -60,6 +62,8 @@ impl fmt::Debug for v1::TaskSpec {
             .field("run_timeout", run_timeout)
             .field("labels", labels)
             .field("on_disconnect", on_disconnect)
+            .field("queue", queue)
+            .field("concurrency_key", concurrency_key)
             .field("secret_env", &Names(secret_env))
             .field("delay", delay)
             .field("not_before", not_before)

@@ -71,12 +71,13 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
         option::of("[a-z][a-z0-9.-]{0,5}"),
     );
     let stdin = option::of(vec(any::<u8>(), 0..9));
-    let rest = (option::of(1..9_u32), map(), option::of(1..3_i32), map(), stdin);
+    let queue = option::of("[a-z][a-z0-9.-]{0,5}");
+    let rest = (option::of(1..9_u32), map(), option::of(1..3_i32), map(), (stdin, queue));
     (texts, times, class, rest, timing()).prop_map(|(texts, times, class, rest, timing)| {
         let (name, command, env, working_dir) = texts;
         let (retry_backoff, run_timeout) = times;
         let (resources, priority, constraints, worker_id) = class;
-        let (max_attempts, labels, on_disconnect, secret_env, stdin) = rest;
+        let (max_attempts, labels, on_disconnect, secret_env, (stdin, queue)) = rest;
         v1::TaskSpec {
             name,
             command,
@@ -93,6 +94,8 @@ fn spec() -> impl Strategy<Value = v1::TaskSpec> {
             on_disconnect,
             secret_env,
             stdin: stdin.map(Into::into),
+            queue: queue.clone(),
+            concurrency_key: queue,
             ..timing
         }
     })

@@ -208,6 +208,7 @@ pub(crate) fn encode_record(
         Record::Issuer(record) => encode_into(record, cluster, out),
         Record::Holder(record) => encode_into(record, cluster, out),
         Record::Job(record) => encode_into(record, cluster, out),
+        Record::Queue(record) => encode_into(record, cluster, out),
         Record::Schedule(record) => encode_into(record, cluster, out),
         Record::Cascade(record) => encode_into(record, cluster, out),
     }

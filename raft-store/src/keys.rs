@@ -3,7 +3,7 @@
 //! Numbers in keys are big-endian, so that RocksDB's byte order is the order of the numbers.
 
 use cluster_state::{
-    HolderId, JobId, LogIndex, OrphanId, ScheduleName, TaskId, Term, Timestamp, TokenId,
+    HolderId, JobId, LogIndex, OrphanId, QueueName, ScheduleName, TaskId, Term, Timestamp, TokenId,
 };
 
 use crate::codec::CodecError;
@@ -142,6 +142,8 @@ pub(crate) enum StateRecord {
     Jobs = 52,
     /// Range of schedules, from level 2 on. Key: [`schedule_key`]. Value: `Schedule`.
     Schedules = 50,
+    /// Range of named queues, from level 2 on. Key: [`queue_key`]. Value: `Queue`.
+    Queues = 53,
     /// Range of ends that are still to be passed on, from level 2 on. Key: [`cascade_key`]. Value: `Cascade`.
     Cascades = 62,
 }
@@ -175,6 +177,11 @@ pub(crate) fn holder_key(id: &HolderId) -> Vec<u8> {
 /// Returns the key of a schedule: its range, and its name, UTF-8.
 pub(crate) fn schedule_key(name: &ScheduleName) -> Vec<u8> {
     StateRecord::Schedules.with_text(name.as_str())
+}
+
+/// Returns the key of a named queue: its range, and its name, UTF-8.
+pub(crate) fn queue_key(name: &QueueName) -> Vec<u8> {
+    StateRecord::Queues.with_text(name.as_str())
 }
 
 /// Returns the key of a record of the trail: its range, and its log position, 8 bytes.

@@ -321,6 +321,9 @@ fn is_repeatable(command: &Command) -> bool {
         | Command::DeleteSchedule(_)
         | Command::PauseSchedule(_)
         | Command::AdvanceSchedules(_)
+        | Command::PutQueue(_)
+        | Command::PauseQueue(_)
+        | Command::DeleteQueue(_)
         | Command::Tick(_) => false,
     }
 }

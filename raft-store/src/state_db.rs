@@ -163,6 +163,7 @@ impl Restored {
         restore_range(database, StateRecord::Trail, &mut state, Record::Audit)?;
         restore_range(database, StateRecord::Jobs, &mut state, Record::Job)?;
         restore_range(database, StateRecord::Schedules, &mut state, Record::Schedule)?;
+        restore_range(database, StateRecord::Queues, &mut state, Record::Queue)?;
         restore_range(database, StateRecord::Cascades, &mut state, Record::Cascade)?;
 
         Ok(Self { state, applied, membership })

@@ -186,3 +186,42 @@ async fn tasks_come_from_files_of_all_forms_or_none_does() {
     let table = cluster.clusterctl(&["task", "list", "--name-prefix", "b"]).await.expect(0).stdout;
     assert!(table.lines().count() == 2 && table.contains("AGE"), "{table}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_bounds_a_queue_and_its_tasks_run_one_after_the_other() {
+    let cluster = Cluster::builder().workers(1).start().await;
+    let set = ["queue", "set", "night", "--weight", "2", "--max-running", "1", "--rate", "100/1m"];
+    eventually("the level allows a queue", Duration::from_secs(60), async || {
+        let set = cluster.clusterctl(&set).await;
+        require(set.code == 0, || format!("{set:?}"))
+    })
+    .await;
+    let listed = cluster.clusterctl(&["queue", "list"]).await.expect(0).stdout;
+    assert!(listed.contains("night") && listed.contains("default"), "{listed}");
+    cluster.clusterctl(&["queue", "set", "night", "--rate", "none"]).await.expect(0);
+    let show = ["-o", "json", "queue", "show", "night"];
+    let shown = cluster.clusterctl(&show).await.expect(0).json();
+    let bounds = json!([shown["weight"], shown["max_running"], shown["rate"]]);
+    assert_eq!(bounds, json!([2, 1, null]), "what no flag names stays");
+
+    cluster.clusterctl(&["queue", "pause", "night"]).await.expect(0);
+    let submit =
+        ["-o", "json", "task", "submit", "--queue", "night", "--cpu", "0.1", "--", "sleep", "300"];
+    let first = task_id(&cluster.clusterctl(&submit).await.expect(0).json());
+    let second = task_id(&cluster.clusterctl(&submit).await.expect(0).json());
+    let explain = cluster.clusterctl(&["task", "explain", &first]).await.expect(0).stdout;
+    assert!(explain.contains("its queue night is paused"), "{explain}");
+
+    cluster.clusterctl(&["queue", "resume", "night"]).await.expect(0);
+    cluster.client().await_state(&first, "running").await;
+    let explain = cluster.clusterctl(&["task", "explain", &second]).await.expect(0).stdout;
+    assert!(explain.contains("runs 1 tasks, its max_running"), "{explain}");
+    cluster.clusterctl(&["task", "cancel", &first]).await.expect(0);
+    cluster.client().await_state(&second, "running").await;
+
+    cluster.clusterctl(&["queue", "delete", "night"]).await.expect(4);
+    let missing = ["task", "submit", "--queue", "day", "--", "true"];
+    let missing = cluster.clusterctl(&missing).await.expect(1);
+    assert!(missing.stderr.contains("queue 'day'"), "{missing:?}");
+    cluster.clusterctl(&["queue", "show", "day"]).await.expect(3);
+}

@@ -6,6 +6,7 @@ mod job;
 mod member;
 mod operator;
 mod orphan;
+mod queue;
 mod schedule;
 mod shell;
 mod snapshot;
@@ -29,6 +30,7 @@ pub use operator::{
     ConfigCommand, DrainArgs, LabelArgs, LabelChange, MassLossCommand, TokenCommand, WorkerCommand,
 };
 pub use orphan::OrphanCommand;
+pub use queue::{OrNone, QueueCommand, RateText, SetQueueArgs};
 pub use schedule::{CreateScheduleArgs, ScheduleCommand};
 pub use shell::{ShellCommand, ShellLine};
 pub use snapshot::{RestoreArgs, SnapshotCommand};
@@ -201,8 +203,12 @@ pub enum ClusterCommand {
         #[command(subcommand)]
         command: JobCommand,
     },
-    /// Show what waits in the queue, and why
+    /// Show what waits in the queue, and why, or manage named queues
+    #[command(args_conflicts_with_subcommands = true)]
     Queue {
+        /// Action to take; shows what waits by default
+        #[command(subcommand)]
+        command: Option<QueueCommand>,
         /// Number of classes of tasks that are listed, the longest first
         #[arg(long, default_value_t = 20)]
         limit: u32,

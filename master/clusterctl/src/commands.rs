@@ -13,6 +13,7 @@ mod logs;
 mod mass_loss;
 mod member;
 mod orphan;
+mod queue;
 mod result;
 mod schedule;
 mod shell;
@@ -129,10 +130,7 @@ async fn ask(context: &Context, command: ClusterCommand) -> Result<(), Failure> 
         ClusterCommand::Workers => worker::list(context).await,
         ClusterCommand::Worker { command } => Box::pin(worker::run(context, command)).await,
         ClusterCommand::Task { command } => Box::pin(task::run(context, command)).await,
-        ClusterCommand::Queue { limit } => {
-            let queue = context.client()?.queue(limit).await?;
-            context.output.data(&queue, output::queue)
-        }
+        ClusterCommand::Queue { command, limit } => queue::run(context, command, limit).await,
         ClusterCommand::Job { command } => job::run(context, command).await,
         ClusterCommand::Schedule { command } => Box::pin(schedule::run(context, command)).await,
         ClusterCommand::Token { command } => token::run(context, command).await,

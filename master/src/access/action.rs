@@ -29,7 +29,7 @@ pub(crate) enum Action {
     ManageJoinTokens,
     /// Hand leadership over, acknowledge alarms, and drop orphaned results.
     Lead,
-    /// Change the settings of the cluster.
+    /// Change the settings of the cluster, and its queues.
     ChangeSettings,
     /// Hold or release the feature level.
     Upgrade,

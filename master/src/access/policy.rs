@@ -100,7 +100,7 @@ impl Policy {
     /// | look at tasks | in scope | in scope | yes | yes | | yes | by its role |
     /// | look at the queue | without scope | without scope | yes | yes | | yes | by its role |
     /// | look at environments; submit, cancel, retry tasks; change schedules | | in scope | yes | yes | | | by its role |
-    /// | manage workers, join tokens; lead; change settings; upgrade | | | yes | yes | | | by its role |
+    /// | manage workers, join tokens; lead; change settings, queues; upgrade | | | yes | yes | | | by its role |
     /// | change members; save a backup; manage users, certificates; read the trail | | | | yes | | | by its role |
     /// | serve as a worker | | | | | yes | yes | without certificates |
     /// | serve as a master | | | | | | yes | without certificates |

@@ -210,6 +210,7 @@ impl Event {
                 | Record::IdempotencyKey(_)
                 | Record::Departed(_)
                 | Record::Schedule(_)
+                | Record::Queue(_)
                 | Record::UserToken(_)
                 | Record::Audit(_)
                 | Record::Issuer(_)
@@ -224,6 +225,7 @@ impl Event {
                 | Key::IdempotencyKey(_)
                 | Key::Departed(_)
                 | Key::Schedule(_)
+                | Key::Queue(_)
                 | Key::UserToken(_)
                 | Key::Audit(_)
                 | Key::Issuer

@@ -2,20 +2,22 @@
 
 mod ahead;
 mod explanation;
+mod line;
 mod pending;
 mod reservation;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_state::{
-    Assignment, Candidates, Class, ClassQueue, LogIndex, Moment, Plan, Preference, Rank, Since,
-    State, Strategy, TaskId, WorkerId,
+    Assignment, Class, LogIndex, Moment, Plan, Preference, QueueName, Rank, Since, State, Strategy,
+    Timestamp, WorkerId,
 };
 
 pub(crate) use self::ahead::Wish;
 pub(crate) use self::explanation::{Explanation, Obstacle, Obstructed};
+use self::line::{Line, Waiting};
 pub(crate) use self::pending::PendingReason;
-use self::reservation::{Reservation, Reservations};
+use self::reservation::{Overtaking, Reservation, Reservations};
 
 /// Bounds of one pass: while it reads the state, nothing is applied.
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +39,8 @@ pub(crate) struct Bounds {
 pub(crate) struct Placer {
     /// Moment up to which changes were considered.
     settled: Since,
+    /// Queues that were held back then: all their classes are considered when they may start again.
+    held: BTreeSet<QueueName>,
     under_way: Option<UnderWay>,
     reservations: Reservations,
     /// True if room that was kept from others may be theirs now, although it has not grown.
@@ -44,37 +48,47 @@ pub(crate) struct Placer {
 }
 
 /// A round that is not over.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug)]
 struct UnderWay {
     began_at: Moment,
-    /// Rank up to which classes were considered.
-    from: Rank,
+    /// Queues with classes that were not considered, each with the rank from which on.
+    from: BTreeMap<QueueName, Rank>,
+    /// Queues that were held back.
+    held: BTreeSet<QueueName>,
 }
 
 impl Placer {
-    /// Decides on placements in the state `at` an entry of the log, the most important tasks first.
+    /// Decides on placements in the state `at` an entry of the log and `now`, a time on the log's clock: first
+    /// in the queue that has least of the fleet for its weight, and there the most important tasks.
     ///
-    /// Costs O(changed classes + placements): independent of queue length and fleet size. A pass that places
-    /// something also looks at a bounded number of classes that it has overtaken.
+    /// Costs O(queues + changed classes + placements): independent of queue length and fleet size. A pass
+    /// that places something also looks at a bounded number of classes that it has overtaken.
     #[must_use]
     pub(crate) fn pass(
         &mut self,
         state: &State,
-        at: LogIndex,
+        (at, now): (LogIndex, Timestamp),
         strategy: Strategy,
         bounds: Bounds,
     ) -> Vec<Assignment> {
-        self.has_released |= self.reservations.review(state);
+        self.has_released |= self.reservations.review(state, now);
         if self.has_released && self.under_way.is_none() {
             self.settled = Since::Unknown;
             self.has_released = false;
         }
-        let UnderWay { began_at, from } =
-            self.under_way.unwrap_or(UnderWay { began_at: state.moment(at), from: Rank::FIRST });
+        let under_way = self.under_way.take();
+        let began_at = under_way.as_ref().map_or_else(|| state.moment(at), |one| one.began_at);
 
         let mut plan = state.plan();
         let reserved = self.reservations.keep_in(state, &mut plan);
-        let mut line = Line::new(state, self.settled, from);
+        let mut line = Line::new(state, now, |queue| {
+            let from = match &under_way {
+                Some(under_way) => *under_way.from.get(queue)?,
+                None => Rank::FIRST,
+            };
+            let is_known = !self.held.contains(queue);
+            Some((if is_known { self.settled } else { Since::Unknown }, from))
+        });
         let probes_max = line.probes().saturating_add(bounds.probes);
         let mut choice = Choice {
             state,
@@ -83,19 +97,21 @@ impl Placer {
             without_room: BTreeSet::new(),
         };
 
-        let mut placed = Placed::default();
-        let stopped_at =
-            fill((&mut line, &mut choice), &mut plan, (bounds, probes_max), &mut placed);
+        let mut assignments = Vec::new();
+        let rest =
+            fill((&mut line, &mut choice), &mut plan, (bounds, probes_max), &mut assignments);
 
-        let Placed { assignments, last } = placed;
-        if let Some(last) = last {
-            let tasks = assignments.iter().map(|one| one.task).collect();
-            let moment = (last, began_at.index());
-            self.has_released |= self.reservations.protect(state, &mut plan, moment, &tasks);
-        }
-        self.under_way = stopped_at.map(|from| UnderWay { began_at, from });
-        if stopped_at.is_none() {
-            self.settled = Since::Then(began_at);
+        let tasks = assignments.iter().map(|one| one.task).collect();
+        let overtaking =
+            Overtaking { placed: line.placed(), tasks, arrived: began_at.index(), now };
+        self.has_released |= self.reservations.protect(state, &mut plan, &overtaking);
+
+        let is_held = |queue: &&QueueName| state.starts_left(queue, now).is_err();
+        let mut held = under_way.map(|one| one.held).unwrap_or_default();
+        held.extend(state.queues_in_use().filter(is_held).chain(line.exhausted()).cloned());
+        match rest {
+            Some(from) => self.under_way = Some(UnderWay { began_at, from, held }),
+            None => (self.settled, self.held) = (Since::Then(began_at), held),
         }
         assignments
     }
@@ -105,16 +121,17 @@ impl Placer {
     pub(crate) fn ahead(
         &mut self,
         state: &State,
-        at: LogIndex,
+        (at, now): (LogIndex, Timestamp),
         wishes: &[Wish],
     ) -> Vec<Assignment> {
-        self.has_released |= self.reservations.review(state);
-        let (assignments, last) = ahead::ahead(state, wishes, &self.reservations);
-        if let Some(last) = last {
+        self.has_released |= self.reservations.review(state, now);
+        let (assignments, placed) = ahead::ahead(state, wishes, &self.reservations);
+        if !assignments.is_empty() {
             let tasks = assignments.iter().map(|one| one.task).collect();
             let mut plan = state.plan();
             self.reservations.keep_in(state, &mut plan);
-            self.has_released |= self.reservations.protect(state, &mut plan, (last, at), &tasks);
+            let overtaking = Overtaking { placed, tasks, arrived: at, now };
+            self.has_released |= self.reservations.protect(state, &mut plan, &overtaking);
         }
         assignments
     }
@@ -137,38 +154,30 @@ impl Placer {
     }
 }
 
-/// Placements of one pass.
-#[derive(Default)]
-struct Placed {
-    assignments: Vec<Assignment>,
-    /// Rank of the least important of the tasks.
-    last: Option<Rank>,
-}
-
-/// Places the tasks of a line until it is over or a bound is reached. Returns the rank with which the next
-/// pass begins, if there is a rest.
+/// Places the tasks of a line until it is over or a bound is reached. Returns the ranks with which the
+/// next pass begins, if there is a rest.
 fn fill<'a>(
     (line, choice): (&mut Line<'a>, &mut Choice<'a>),
     plan: &mut Plan<'_>,
     (bounds, probes_max): (Bounds, usize),
-    placed: &mut Placed,
-) -> Option<Rank> {
+    assignments: &mut Vec<Assignment>,
+) -> Option<BTreeMap<QueueName, Rank>> {
     // One class at least, or a round might never end.
     let mut has_tried = false;
     while let Some(mut waiting) = line.next() {
         loop {
             let probes = plan.probes().saturating_add(line.probes());
-            let is_full = placed.assignments.len() >= bounds.placements;
+            let is_full = assignments.len() >= bounds.placements;
             if is_full || (has_tried && probes >= probes_max) {
-                return Some(waiting.rank);
+                return Some(line.rest(&waiting));
             }
 
             has_tried = true;
             let Some(worker) = choice.place(plan, &waiting) else { break };
-            placed.assignments.push(Assignment { task: waiting.task, worker });
-            placed.last = placed.last.max(Some(waiting.rank));
-            let Some(next) = waiting.next(line.state) else { break };
-            if line.peek().is_some_and(|other| other < next.rank) {
+            assignments.push(Assignment { task: waiting.task, worker });
+            line.on_placed(&waiting);
+            let Some(next) = waiting.next(choice.state) else { break };
+            if !line.is_next(&next) {
                 line.put_back(next);
                 break;
             }
@@ -176,70 +185,6 @@ fn fill<'a>(
         }
     }
     None
-}
-
-/// The classes that a pass considers, the most important first.
-struct Line<'a> {
-    state: &'a State,
-    candidates: Candidates<'a>,
-    /// Classes with placed tasks, by their next task.
-    begun: BTreeMap<Rank, Waiting<'a>>,
-}
-
-impl<'a> Line<'a> {
-    fn new(state: &'a State, since: Since, from: Rank) -> Self {
-        Self::over(state, state.candidates(since, from))
-    }
-
-    const fn over(state: &'a State, candidates: Candidates<'a>) -> Self {
-        Self { state, candidates, begun: BTreeMap::new() }
-    }
-
-    fn peek(&self) -> Option<Rank> {
-        let begun = self.begun.first_key_value().map(|(rank, _)| *rank);
-        [begun, self.candidates.peek()].into_iter().flatten().min()
-    }
-
-    fn next(&mut self) -> Option<Waiting<'a>> {
-        let rank = self.peek()?;
-        if let Some(begun) = self.begun.remove(&rank) {
-            return Some(begun);
-        }
-        let head = self.candidates.next()?;
-        let queue = self.state.class_queue(head.class())?;
-        let (class, task, is_apart) = (head.class(), head.task(), head.is_apart());
-        Some(Waiting { class, queue, task, rank, is_apart })
-    }
-
-    fn put_back(&mut self, waiting: Waiting<'a>) {
-        self.begun.insert(waiting.rank, waiting);
-    }
-
-    const fn probes(&self) -> usize {
-        self.candidates.probes()
-    }
-}
-
-/// A waiting task and its class.
-#[derive(Clone, Copy)]
-struct Waiting<'a> {
-    class: &'a Class,
-    queue: &'a ClassQueue,
-    task: TaskId,
-    rank: Rank,
-    /// True if the task is kept from some workers, so that no other task follows it.
-    is_apart: bool,
-}
-
-impl Waiting<'_> {
-    /// Returns the next task of the class.
-    fn next(&self, state: &State) -> Option<Self> {
-        if self.is_apart {
-            return None;
-        }
-        let task = state.task(self.queue.after(state.task(self.task)?)?)?;
-        Some(Self { task: task.id, rank: Rank::of(task), ..*self })
-    }
 }
 
 /// Finds workers for tasks.

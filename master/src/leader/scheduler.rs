@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
-use cluster_state::{Ahead, AssignAhead, AssignTasks, Assignment, Command, Reply};
+use cluster_state::{
+    Ahead, AssignAhead, AssignTasks, Assignment, Command, Hold, Reply, State, Timestamp,
+};
 use raft_store::{Committed, ProposeError};
 use tokio::time::Instant;
 
@@ -47,12 +49,12 @@ impl Scheduler {
         if wishes.is_empty() {
             return Ok(false);
         }
-        let placer = &mut self.placer;
+        let (placer, now) = (&mut self.placer, self.leader.node.clock().now());
         let assignments = self.leader.node.reader().with_applied(|state, applied| {
             if state.meta().level < Ahead::LEVEL {
                 return Vec::new();
             }
-            placer.ahead(state, applied.index, &wishes)
+            placer.ahead(state, (applied.index, now), &wishes)
         });
         if assignments.is_empty() {
             return Ok(false);
@@ -82,6 +84,15 @@ impl Scheduler {
     }
 }
 
+/// Returns the first time at which a queue may start a task that its rate holds back now.
+fn next_start(state: &State, now: Timestamp) -> Option<Timestamp> {
+    let starts = state.queues_in_use().filter_map(|queue| match state.starts_left(queue, now) {
+        Err(Hold::Rate { until, .. }) => Some(until),
+        Err(Hold::Paused | Hold::MaxRunning { .. } | Hold::Key { .. }) | Ok(_) => None,
+    });
+    starts.min()
+}
+
 impl Duty for Scheduler {
     const NAME: &'static str = "scheduler";
     type Error = ProposeError;
@@ -89,9 +100,10 @@ impl Duty for Scheduler {
     async fn pass(&mut self) -> Result<Wait, ProposeError> {
         loop {
             let (placer, settings) = (&mut self.placer, &self.settings);
+            let now = self.leader.node.clock().now();
             let assignments = self.leader.node.reader().with_applied(|state, applied| {
                 let strategy = settings.of(state).scheduler.strategy;
-                placer.pass(state, applied.index, strategy, PASS)
+                placer.pass(state, (applied.index, now), strategy, PASS)
             });
             self.leader.metrics.set_reserved(self.placer.reserved());
             if !assignments.is_empty() {
@@ -100,7 +112,9 @@ impl Duty for Scheduler {
             }
             // Tasks that can be placed at once come first.
             if self.placer.is_over() && !self.assign_ahead().await? {
-                return Ok(Wait::for_change());
+                let until = self.leader.node.reader().with(|state| next_start(state, now));
+                let until = until.and_then(|at| Instant::now().checked_add(at.since(now)));
+                return Ok(Wait::for_change().at_most_until(until));
             }
             // Releases the state between two rounds that place nothing.
             tokio::task::yield_now().await;

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use cluster_state::{AttemptOutcomeKind, MasterId, RunCounts};
+use cluster_state::{AttemptOutcomeKind, MasterId, QueueName, RunCounts, TaskStateKind};
 use prometheus_client::encoding::{EncodeLabelSet, LabelSetEncoder};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -71,6 +71,16 @@ impl EncodeLabelSet for Peer {
     }
 }
 
+/// Labels of tasks that are over. There are as many queues as operators have made.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct FinishedIn(TaskStateKind, QueueName);
+
+impl EncodeLabelSet for FinishedIn {
+    fn encode(&self, encoder: &mut LabelSetEncoder<'_>) -> fmt::Result {
+        [("state", self.0.name()), ("queue", self.1.as_str())].encode(encoder)
+    }
+}
+
 #[derive(Clone)]
 pub(super) struct Leading {
     pub(super) heartbeats: Counter,
@@ -91,6 +101,7 @@ pub(super) struct Leading {
     dispatch_failures: Family<Label, Counter>,
     given_ahead: Counter,
     reserved: Gauge,
+    finished: Family<FinishedIn, Counter>,
     scheduled_runs: Family<Label, Counter>,
     clock_offsets: Family<Peer, Gauge<f64, AtomicU64>>,
 }
@@ -130,6 +141,7 @@ impl Leading {
             dispatch_failures: Family::default(),
             given_ahead: Counter::default(),
             reserved: Gauge::default(),
+            finished: Family::default(),
             scheduled_runs: Family::default(),
             clock_offsets: Family::default(),
         };
@@ -140,6 +152,10 @@ impl Leading {
         // So that each counter is there from the start.
         for outcome in AttemptOutcomeKind::ALL {
             drop(leading.ended.get_or_create(&Label("outcome", outcome.name())));
+        }
+        for state in TaskStateKind::ALL.into_iter().filter(|state| state.is_terminal()) {
+            let labels = FinishedIn(state, QueueName::default());
+            drop(leading.finished.get_or_create(&labels));
         }
         for reason in DISCONNECTS {
             drop(leading.disconnects.get_or_create(&Label("reason", reason)));
@@ -193,6 +209,10 @@ impl Leading {
         self.ended.get_or_create(&Label("outcome", outcome.name())).inc();
     }
 
+    pub(super) fn on_task_finished(&self, state: TaskStateKind, queue: &QueueName) {
+        self.finished.get_or_create(&FinishedIn(state, queue.clone())).inc();
+    }
+
     pub(super) fn on_scheduled_runs(&self, counts: RunCounts) {
         let RunCounts { started, skipped, missed } = counts;
         for (outcome, count) in [("fired", started), ("skipped", skipped), ("missed", missed)] {
@@ -235,6 +255,7 @@ impl Leading {
             leading.submit_to_start.0,
         );
         to.register("attempts", "Attempts ended", leading.ended);
+        to.register("tasks_finished", "Tasks that are over", leading.finished);
         to.register(
             "dispatch_failures",
             "Calls to workers that did not deliver all orders",

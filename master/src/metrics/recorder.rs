@@ -76,16 +76,17 @@ impl Recorder {
 impl Metrics {
     fn count(&self, fact: &Fact) {
         let leading = &self.shared.leading;
-        match *fact {
-            Fact::TaskStarted { waited } => leading.submit_to_start.observe(waited),
-            Fact::AttemptEnded { outcome } => leading.on_attempt_ended(outcome),
-            Fact::WorkerConnected { after } => leading.registration_to_connect.observe(after),
-            Fact::WorkerReconnected { after } => leading.time_to_reconnect.observe(after),
+        match fact {
+            Fact::TaskFinished { state, queue } => leading.on_task_finished(*state, queue),
+            Fact::TaskStarted { waited } => leading.submit_to_start.observe(*waited),
+            Fact::AttemptEnded { outcome } => leading.on_attempt_ended(*outcome),
+            Fact::WorkerConnected { after } => leading.registration_to_connect.observe(*after),
+            Fact::WorkerReconnected { after } => leading.time_to_reconnect.observe(*after),
             Fact::WorkerReplaced => leading.on_disconnected("replaced"),
             Fact::WorkerDisconnected { reason, after } => {
                 leading.on_disconnected(reason);
                 if let Some(after) = after {
-                    leading.worker_up.observe(after);
+                    leading.worker_up.observe(*after);
                 }
             }
         }

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
-use cluster_state::{Level, MassLoss, MasterId, State, Timestamp, Worker, WorkerEventKind};
+use cluster_state::{
+    Level, MassLoss, MasterId, QueueLoad, QueueName, State, Timestamp, Worker, WorkerEventKind,
+};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -56,6 +58,8 @@ pub(crate) struct ClusterSample {
     pub(super) is_mass_loss: bool,
     /// Schedules, by whether they are paused.
     pub(super) schedules: BTreeMap<&'static str, u64>,
+    /// Tasks of each queue that wait for a worker, and that have one.
+    pub(super) queues: BTreeMap<QueueName, [(&'static str, u64); 2]>,
     /// Orphaned results that nobody has dropped.
     pub(super) orphans: u64,
     /// Those that there was no room for.
@@ -115,6 +119,7 @@ impl ClusterSample {
             holds_issuer_key: None,
             is_mass_loss: state.mass_loss().is_some_and(MassLoss::brakes),
             schedules: schedules(state),
+            queues: queues(state),
             orphans: u64::try_from(state.orphans().len()).unwrap_or(u64::MAX),
             orphans_displaced: state.meta().orphans_displaced,
             absences: if leadership.is_leading() {
@@ -248,6 +253,14 @@ fn schedules(state: &State) -> BTreeMap<&'static str, u64> {
     counts
 }
 
+fn queues(state: &State) -> BTreeMap<QueueName, [(&'static str, u64); 2]> {
+    let loads = state.queue_names().into_iter().map(|name| {
+        let QueueLoad { waiting, running, .. } = state.queue_load(&name);
+        (name, [("waiting", waiting), ("running", running)])
+    });
+    loads.collect()
+}
+
 fn queue_oldest(state: &State, now: Timestamp) -> Duration {
     state.oldest_waiting().map_or(Duration::ZERO, |oldest| now.since(oldest.queued_at()))
 }
@@ -314,10 +327,25 @@ impl Collector for ClusterSample {
         family(&mut encoder, "workers", "Registered workers", "state", &self.workers)?;
         family(&mut encoder, "tasks", "Live tasks", "state", &self.tasks)?;
         family(&mut encoder, "schedules", "Schedules", "state", &self.schedules)?;
+        self.encode_queues(&mut encoder)?;
         if self.is_leader {
             let lags = self.lags.iter().map(|(peer, lag)| (peer.to_string(), *lag)).collect();
             let help = "Entries that a follower lacks";
             family(&mut encoder, "raft_replication_lag", help, "peer", &lags)?;
+        }
+        Ok(())
+    }
+}
+
+impl ClusterSample {
+    fn encode_queues(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Tasks of a queue that wait for a worker, or have one";
+        let mut family = encoder.encode_descriptor("queue_tasks", help, None, MetricType::Gauge)?;
+        for (queue, counts) in &self.queues {
+            for (state, count) in counts {
+                let labels = [("queue", queue.as_str()), ("state", *state)];
+                ConstGauge::new(*count).encode(family.encode_family(&labels)?)?;
+            }
         }
         Ok(())
     }

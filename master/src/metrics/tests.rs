@@ -41,6 +41,8 @@ fn series_of_the_leader_are_absent_on_a_follower() {
         "cloudai_task_submit_to_start_seconds",
         "cloudai_clock_offset_seconds",
         "cloudai_schedule_runs",
+        "cloudai_tasks_finished",
+        "cloudai_workers_reserved",
     ] {
         assert!(!follower.contains(name), "{name}");
     }
@@ -70,6 +72,7 @@ fn counters_of_a_leader_begin_at_zero() {
         "cloudai_workers_inactive_over_5m 0",
         "cloudai_mass_loss 0",
         "cloudai_schedule_runs_total{outcome=\"missed\"} 0",
+        "cloudai_tasks_finished_total{state=\"completed\",queue=\"default\"} 0",
     ] {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }

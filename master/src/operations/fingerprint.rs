@@ -48,7 +48,7 @@ impl Fingerprint {
             secret_env,
             timing,
         } = task;
-        let Class { priority, resources, constraints, worker } = &**class;
+        let Class { priority, resources, constraints, worker, queue, concurrency_key } = &**class;
 
         self.text(1, name.as_deref());
         self.texts(2, command.iter().map(String::as_str));
@@ -73,6 +73,8 @@ impl Fingerprint {
         if let Some(stdin) = stdin {
             self.field(60, stdin.bytes());
         }
+        self.text(37, Some(queue.as_str()).filter(|_| !queue.is_default()));
+        self.text(38, concurrency_key.as_ref().map(cluster_state::ConcurrencyKey::as_str));
         if !secret_env.is_empty() {
             self.field(23, &digest_of(secret_env));
         }
@@ -241,7 +243,7 @@ mod tests {
             "secret_env": {"S": "v"}, "stdin": "in",
             "delay": "1m", "queue_timeout": "2m", "deadline": "3m", "retry_factor": 3,
             "retry_max_backoff": "4m", "retry_jitter": 0.5, "no_retry_exit_codes": [2, "64-78"],
-            "after": ["t1"], "after_any": ["t2"],
+            "after": ["t1"], "after_any": ["t2"], "queue": "q", "concurrency_key": "k",
         })
     }
 

@@ -15,6 +15,8 @@ use crate::leader::placement::{Explanation, PendingReason};
 /// Classes that are listed if no number is named, and at most.
 const CLASSES_DEFAULT: u32 = 20;
 const CLASSES_MAX: u32 = 1_000;
+/// Tasks before another one that are counted: beyond that the exact number says nothing.
+const POSITION_MAX: usize = 1_000;
 /// Classes that are looked at before the state is released for its writers.
 const PORTION: usize = 1_000;
 
@@ -48,6 +50,8 @@ pub(crate) struct ExplainedTask {
     pub(crate) shown: ShownTask,
     /// Present while it waits for a worker.
     pub(crate) explanation: Option<Explanation>,
+    /// Number of tasks that wait before it in its queue, likewise.
+    pub(crate) position: Option<usize>,
 }
 
 impl Operations {
@@ -111,7 +115,10 @@ impl Operations {
         };
         let explanation =
             waiting.map(|task| self.node().reader().with(|state| Explanation::of(state, task)));
-        Ok(mark.on(ExplainedTask { shown, explanation }))
+        let position = waiting.map(|task| {
+            self.node().reader().with(|state| state.position_in_queue(task, POSITION_MAX))
+        });
+        Ok(mark.on(ExplainedTask { shown, explanation, position }))
     }
 }
 

@@ -67,7 +67,18 @@ const ACTIONS: [(&str, &[(&str, Action)]); 14] = [
             ("RevokeUserToken", Action::ManageUsers),
         ],
     ),
-    ("cloudai.v1.QueueService", &[("Show", Action::Read), ("Explain", Action::ReadTasks)]),
+    (
+        "cloudai.v1.QueueService",
+        &[
+            ("Show", Action::Read),
+            ("Explain", Action::ReadTasks),
+            ("List", Action::Read),
+            ("Get", Action::Read),
+            ("Put", Action::ChangeSettings),
+            ("Pause", Action::ChangeSettings),
+            ("Delete", Action::ChangeSettings),
+        ],
+    ),
     (
         "cloudai.v1.JobService",
         &[

@@ -38,12 +38,14 @@ fn class_summary(summary: ClassSummary) -> v1::QueueClass {
         next_task_id: next.id.to_string(),
         next_queued_at: convert::rfc3339(next.queued_at()),
         pending_reason: pending_reason.as_ref().map(PendingReason::of_class),
+        queue: class.queue.to_string(),
+        concurrency_key: class.concurrency_key.as_ref().map(ToString::to_string),
     }
 }
 
 /// Converts the explanation why a task waits.
 pub(crate) fn task_explanation(explained: ExplainedTask) -> v1::TaskExplanation {
-    let ExplainedTask { shown, explanation } = explained;
+    let ExplainedTask { shown, explanation, position } = explained;
     let v1::Task { task_id, state, pending_reason, .. } = super::task(shown);
     let counted = |count: fn(&Explanation) -> usize| explanation.as_ref().map(count).map(number);
     v1::TaskExplanation {
@@ -52,6 +54,7 @@ pub(crate) fn task_explanation(explained: ExplainedTask) -> v1::TaskExplanation 
         pending_reason,
         workers: counted(|explanation| explanation.workers),
         fitting: counted(|explanation| explanation.fitting),
+        position: position.map(number),
         obstacles: explanation
             .into_iter()
             .flat_map(|explanation| explanation.obstructed)

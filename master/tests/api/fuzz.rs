@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use crate::one_master::OneMaster;
 
 /// Requests of all kinds: method and path, and the body.
-const REQUESTS: [(&str, &str); 31] = [
+const REQUESTS: [(&str, &str); 33] = [
     ("GET /api/tasks?state=queued&limit=2&cursor=t9", ""),
     ("GET /api/tasks?index=1&wait=1ms&consistency=stale", ""),
     ("GET /api/tasks/t1/logs?attempt=1&stream=stdout&tail=3", ""),
@@ -47,6 +47,11 @@ const REQUESTS: [(&str, &str); 31] = [
         r#"{"name":"a","cron":"*/5 1-3 * * MON","time_zone":"UTC","overlap":"allow","task":{"command":["a"]}}"#,
     ),
     ("GET /api/schedules/a/next?count=2", ""),
+    ("GET /api/queues", ""),
+    (
+        "PUT /api/queues/a",
+        r#"{"weight":2,"paused":false,"max_running":3,"rate":{"starts":5,"per":"1m"},"settings_index":0}"#,
+    ),
     (
         "GET /api/audit?limit=2&cursor=9&order=oldest&principal=anonymous&since=2025-01-01T00:00:00Z",
         "",

@@ -26,6 +26,7 @@ mod orders;
 mod orphans;
 mod probes;
 mod queue;
+mod queues;
 mod reconnection;
 mod registry;
 mod schedules;

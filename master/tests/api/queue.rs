@@ -105,7 +105,7 @@ async fn a_waiting_task_is_explained() {
     let expected = json!({
         "task_id": "t1", "state": "queued",
         "pending_reason": "none of the 1 workers that may run it is active",
-        "workers": 3, "fitting": 0,
+        "workers": 3, "fitting": 0, "position": 0,
         "obstacles": [
             {
                 "obstacle": "constraint", "detail": "zone = b", "workers": 2,

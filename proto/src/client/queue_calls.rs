@@ -1,4 +1,4 @@
-//! Calls about tasks that wait.
+//! Calls about tasks that wait, and about named queues.
 
 use super::{Client, ClientError, Repeat};
 use crate::consistency::Consistency;
@@ -26,5 +26,54 @@ impl Client {
             QueueServiceClient::new(channel).explain(request).await
         })
         .await
+    }
+
+    /// Returns all named queues.
+    pub async fn queues(&self) -> Result<v1::QueueList, ClientError> {
+        let request = v1::ListQueuesRequest::default();
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            QueueServiceClient::new(channel).list(request).await
+        })
+        .await
+    }
+
+    /// Returns a named queue.
+    pub async fn named_queue(&self, name: &str) -> Result<v1::Queue, ClientError> {
+        let request =
+            v1::GetQueueRequest { name: name.to_owned(), ..v1::GetQueueRequest::default() };
+        self.call(self.rules(Repeat::Always), request, |channel, request| async move {
+            QueueServiceClient::new(channel).get(request).await
+        })
+        .await
+    }
+
+    /// Creates a named queue, or sets all that it has.
+    pub async fn put_queue(&self, request: v1::QueueSpec) -> Result<v1::Queue, ClientError> {
+        let rules = self.rules(Repeat::UnlessAmbiguous);
+        self.call(rules, request, |channel, request| async move {
+            QueueServiceClient::new(channel).put(request).await
+        })
+        .await
+    }
+
+    /// Pauses or resumes a named queue.
+    pub async fn pause_queue(&self, name: &str, paused: bool) -> Result<v1::Queue, ClientError> {
+        let request = v1::PauseQueueRequest { name: name.to_owned(), paused };
+        let rules = self.rules(Repeat::UnlessAmbiguous);
+        self.call(rules, request, |channel, request| async move {
+            QueueServiceClient::new(channel).pause(request).await
+        })
+        .await
+    }
+
+    /// Deletes a named queue.
+    pub async fn delete_queue(&self, name: &str) -> Result<(), ClientError> {
+        let request = v1::DeleteQueueRequest { name: name.to_owned() };
+        let rules = self.rules(Repeat::UnlessAmbiguous);
+        self.call(rules, request, |channel, request| async move {
+            QueueServiceClient::new(channel).delete(request).await
+        })
+        .await?;
+        Ok(())
     }
 }

@@ -59,6 +59,7 @@ mod tests {
             resources: Resources::default(),
             constraints: Vec::new(),
             worker: None,
+            ..Class::default()
         };
         let spec = TaskSpec {
             name: None,

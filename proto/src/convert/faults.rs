@@ -153,6 +153,9 @@ pub enum Breach {
     /// A label is both set and removed.
     #[error("is set by the same request")]
     SetAndRemoved,
+    /// The time of a rate is out of its range, or too fine.
+    #[error("is out of range: whole seconds from 1s to 24h are allowed")]
+    RateTime,
     /// A policy for runs that overlap is unknown.
     #[error("is not one of skip, buffer_one, allow")]
     Overlap,

@@ -182,6 +182,8 @@ fn description(spec: &TaskSpec, shows_environment: bool) -> v1::TaskSpec {
         priority: Some(class.priority.into()),
         constraints: class.constraints.iter().map(Into::into).collect(),
         worker_id: class.worker.as_ref().map(ToString::to_string),
+        queue: Some(class.queue.to_string()).filter(|_| !class.queue.is_default()),
+        concurrency_key: class.concurrency_key.as_ref().map(ToString::to_string),
         max_attempts: Some(spec.max_attempts),
         retry_backoff: Some(timing::duration(spec.retry_backoff)),
         run_timeout: spec.run_timeout.map(timing::duration),

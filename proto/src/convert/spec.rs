@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Class, Constraint, ConstraintOp, Dependency, Limits, Link, OnDisconnect, Payload, TaskSpec,
-    Timing, WorkerId,
+    Class, ConcurrencyKey, Constraint, ConstraintOp, Dependency, Limits, Link, OnDisconnect,
+    Payload, QueueName, TaskSpec, Timing, WorkerId,
 };
 
 use super::dependencies::{self, LocalNames};
@@ -131,6 +131,13 @@ fn read(wire: v1::TaskSpec, dependencies: Box<[Dependency]>, faults: &mut Faults
         worker: wire
             .worker_id
             .and_then(|id| faults.keep("/worker_id", id.parse::<WorkerId>().map_err(Breach::from))),
+        queue: wire
+            .queue
+            .and_then(|name| faults.keep("/queue", name.parse::<QueueName>().map_err(Breach::from)))
+            .unwrap_or_default(),
+        concurrency_key: wire.concurrency_key.and_then(|key| {
+            faults.keep("/concurrency_key", key.parse::<ConcurrencyKey>().map_err(Breach::from))
+        }),
     };
 
     let retry_backoff = wire

@@ -51,6 +51,9 @@ pub fn task(task: &Task, pending_reason: Option<String>) -> v1::Task {
         secret_env: Vec::new(),
         ..v1::Task::default()
     };
+    let class = &spec.class;
+    wire.queue = Some(class.queue.to_string()).filter(|_| !class.queue.is_default());
+    wire.concurrency_key = class.concurrency_key.as_ref().map(ToString::to_string);
     timing::show(&mut wire, task);
     dependencies::show(&mut wire, task);
     report::show(&mut wire, task);

@@ -110,6 +110,7 @@ fn other_bodies_are_read_as_written_or_refused() {
         check::<v1::CreateTokenRequest>(&body);
         check::<v1::CreateUserTokenRequest>(&body);
         check::<v1::ScheduleSpec>(&body);
+        check::<v1::QueueSpec>(&body);
         check::<v1::SetSchedulingRequest>(&body);
         check::<v1::TaskSelection>(&body);
         check::<v1::RevokeTokenRequest>(&body);

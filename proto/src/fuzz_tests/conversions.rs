@@ -13,7 +13,7 @@ use prost::Message;
 
 use super::{MEMORY, encoded};
 use crate::convert::{
-    Invalid, NewSchedule, NewUserToken, Registration, finished_attempts, label_changes,
+    Invalid, NewQueue, NewSchedule, NewUserToken, Registration, finished_attempts, label_changes,
     orphan_selection, scheduling_order, task_batch, task_filter, token_ttl, unfitness,
 };
 use crate::v1;
@@ -111,6 +111,9 @@ fn what_a_client_asks_for_is_within_its_bounds() {
         let token = |wire: v1::CreateTokenRequest| token_ttl(&wire);
         if let Some(Some(ttl)) = convert(&bytes, token) {
             assert!(!ttl.is_zero());
+        }
+        if let Some(queue) = convert(&bytes, |wire: v1::QueueSpec| NewQueue::try_from(wire)) {
+            assert_eq!(queue.settings.fault(), None);
         }
         let schedule = |wire: v1::ScheduleSpec| NewSchedule::try_from(wire);
         if let Some(schedule) = convert(&bytes, schedule) {

@@ -48,7 +48,7 @@ fn a_message_is_read_as_sent_or_refused() {
             ReplaceMemberRequest RemoveMemberRequest MemberChanged IntroduceRequest RememberRequest
             ListOrphansRequest OrphanPage DropOrphansRequest DropOrphansResponse
             ListAuditRequest AuditPage ShowQueueRequest QueueSummary ExplainTaskRequest
-            TaskSelection Job JobList GetJobRequest ListJobsRequest TaskExplanation Roots RotateAuthorityRequest CertificateStatus ScheduleSpec Schedule GetScheduleRequest ListSchedulesRequest SchedulePage NextRunsRequest NextRuns RunScheduleRequest PauseScheduleRequest DeleteScheduleRequest
+            TaskSelection Job JobList GetJobRequest ListJobsRequest TaskExplanation Roots RotateAuthorityRequest CertificateStatus ScheduleSpec Schedule GetScheduleRequest ListSchedulesRequest SchedulePage NextRunsRequest NextRuns RunScheduleRequest PauseScheduleRequest DeleteScheduleRequest QueueSpec Queue QueueList ListQueuesRequest GetQueueRequest PauseQueueRequest DeleteQueueRequest
         );
     });
 }

@@ -12,6 +12,7 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::NoMassLoss
             | Rejection::NoUserToken { .. }
             | Rejection::UnknownSchedule { .. }
+            | Rejection::UnknownQueue { .. }
             | Rejection::UnknownOrphan { .. } => Self::NotFound,
             Rejection::InvalidToken { .. } | Rejection::RevokedCertificate { .. } => {
                 Self::Forbidden
@@ -36,6 +37,9 @@ impl From<&Rejection> for ErrorKind {
             | Rejection::NotRetryable { .. }
             | Rejection::ScheduleExists { .. }
             | Rejection::ScheduleBusy { .. }
+            | Rejection::QueueChanged { .. }
+            | Rejection::QueueInUse { .. }
+            | Rejection::HeldBack { .. }
             | Rejection::SettingsChanged { .. } => Self::Conflict,
             Rejection::NameInUse { .. }
             | Rejection::LateStart { .. }
@@ -49,6 +53,7 @@ impl From<&Rejection> for ErrorKind {
             Rejection::QueueFull { .. } => Self::QueueFull,
             Rejection::Invalid { .. }
             | Rejection::Untimely { .. }
+            | Rejection::NoSuchQueue { .. }
             | Rejection::UnknownDependency { .. } => Self::InvalidTask,
             Rejection::InvalidSetting { .. } => Self::InvalidValue,
         }

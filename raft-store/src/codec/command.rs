@@ -4,12 +4,13 @@ use bytes::Bytes;
 use cluster_state::{
     Actor, AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, AuditRecord,
     BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
-    DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, ForgetDeparted,
-    ForgetWorker, HoldAttempts, IssueCertificate, LabelWorker, Level, NoteOrder, NoteRival,
-    Ordered, PauseSchedule, Proposal, PruneTrail, PutSchedule, RaiseLevel, RaiseMassLoss,
-    RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken,
-    RotateAuthority, RunSchedule, SeedSettings, SetScheduling, SetSettings, StartAttempts,
-    StartJob, SubmitGraph, SubmitTasks, Tick, Timestamp, UnregisterWorker,
+    DeleteQueue, DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts,
+    ForgetDeparted, ForgetWorker, HoldAttempts, IssueCertificate, LabelWorker, Level, NoteOrder,
+    NoteRival, Ordered, PauseQueue, PauseSchedule, Proposal, PruneTrail, PutQueue, PutSchedule,
+    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RetryTask, RevokeCertificates,
+    RevokeToken, RevokeUserToken, RotateAuthority, RunSchedule, SeedSettings, SetScheduling,
+    SetSettings, StartAttempts, StartJob, SubmitGraph, SubmitTasks, Tick, Timestamp,
+    UnregisterWorker,
 };
 use serde::{Deserialize, Serialize};
 
@@ -119,6 +120,9 @@ fn write_command(command: &Command, cluster: Level, to: &mut Vec<u8>) -> Result<
         Command::PauseSchedule(command) => encode_into(command, cluster, to),
         Command::RunSchedule(command) => encode_into(command, cluster, to),
         Command::AdvanceSchedules(command) => encode_into(command, cluster, to),
+        Command::PutQueue(command) => encode_into(command, cluster, to),
+        Command::PauseQueue(command) => encode_into(command, cluster, to),
+        Command::DeleteQueue(command) => encode_into(command, cluster, to),
         Command::Ordered(_) => Err(CodecError::UnknownCommand(ORDERED_TYPE)),
     }
 }
@@ -198,6 +202,9 @@ fn read_command(kind: u8, level: Level, body: &[u8]) -> Result<Command, CodecErr
         PauseSchedule::TYPE => Command::PauseSchedule(read_body(level, body)?),
         RunSchedule::TYPE => Command::RunSchedule(read_body(level, body)?),
         AdvanceSchedules::TYPE => Command::AdvanceSchedules(read_body(level, body)?),
+        PutQueue::TYPE => Command::PutQueue(read_body(level, body)?),
+        PauseQueue::TYPE => Command::PauseQueue(read_body(level, body)?),
+        DeleteQueue::TYPE => Command::DeleteQueue(read_body(level, body)?),
         unknown => return Err(CodecError::UnknownCommand(unknown)),
     })
 }

@@ -5,11 +5,11 @@ mod tasks;
 
 use cluster_state::{
     AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, Cascade, ClusterId,
-    CreateUserToken, DeleteSchedule, DropOrphans, Epoch, ForgetWorker, HoldAttempts, HolderRecord,
-    IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder, Orphan, PauseSchedule, PruneTrail,
-    PutSchedule, RetryTask, RevokeCertificates, RevokeUserToken, RotateAuthority, RunSchedule,
-    Schedule, SeedSettings, SetSettings, SettingsRecord, StartJob, SubmitGraph, TaskId, Term,
-    Timestamp, UserToken,
+    CreateUserToken, DeleteQueue, DeleteSchedule, DropOrphans, Epoch, ForgetWorker, HoldAttempts,
+    HolderRecord, IssueCertificate, IssuerRecord, Job, Level, Meta, NoteOrder, Orphan, PauseQueue,
+    PauseSchedule, PruneTrail, PutQueue, PutSchedule, Queue, RetryTask, RevokeCertificates,
+    RevokeUserToken, RotateAuthority, RunSchedule, Schedule, SeedSettings, SetSettings,
+    SettingsRecord, StartJob, SubmitGraph, TaskId, Term, Timestamp, UserToken,
 };
 use serde::{Deserialize, Serialize};
 
@@ -219,5 +219,25 @@ impl Versioned for RunSchedule {
 
 impl Versioned for AdvanceSchedules {
     const TYPE: u8 = 84;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for Queue {
+    const TYPE: u8 = 53;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for PutQueue {
+    const TYPE: u8 = 90;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for PauseQueue {
+    const TYPE: u8 = 91;
+    const LEVEL: Level = LEVEL;
+}
+
+impl Versioned for DeleteQueue {
+    const TYPE: u8 = 92;
     const LEVEL: Level = LEVEL;
 }

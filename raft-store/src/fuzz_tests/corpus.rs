@@ -16,10 +16,11 @@ use std::path::PathBuf;
 
 use cluster_state::{
     AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AuditRecord, Cascade, CreateUserToken,
-    Departed, DropOrphans, HoldAttempts, HolderRecord, IdempotencyRecord, IssuerRecord, Job,
-    JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan, PruneTrail,
-    PutSchedule, RetryTask, RevokeUserToken, RotateAuthority, Schedule, SettingsRecord, StartJob,
-    State, SubmitGraph, Task, TaskEnd, TaskId, UserToken, Worker,
+    DeleteQueue, Departed, DropOrphans, HoldAttempts, HolderRecord, IdempotencyRecord,
+    IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, Meta, NoteOrder, Orphan,
+    PruneTrail, PutQueue, PutSchedule, Queue, RetryTask, RevokeUserToken, RotateAuthority,
+    Schedule, SettingsRecord, StartJob, State, SubmitGraph, Task, TaskEnd, TaskId, UserToken,
+    Worker,
 };
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -96,6 +97,7 @@ fn read_record(bytes: &[u8], level: Level) -> Result<(String, Vec<u8>), CodecErr
         HolderRecord::TYPE => read::<HolderRecord>(bytes, level),
         Job::TYPE => read::<Job>(bytes, level),
         Schedule::TYPE => read::<Schedule>(bytes, level),
+        Queue::TYPE => read::<Queue>(bytes, level),
         Cascade::TYPE => read::<Cascade>(bytes, level),
         _ => Err(CodecError::OtherType { found, expected: 0 }),
     }
@@ -211,10 +213,11 @@ fn every_type_that_this_release_writes_is_in_the_corpus() {
     let commands = (1..=DropOrphans::TYPE).chain(users).chain(certificates);
     let commands = commands.chain(orders).chain(ahead).chain(jobs);
     let schedules = PutSchedule::TYPE..=AdvanceSchedules::TYPE;
-    let commands = commands.chain(schedules).chain([SubmitGraph::TYPE]);
+    let queues = PutQueue::TYPE..=DeleteQueue::TYPE;
+    let commands = commands.chain(schedules).chain(queues).chain([SubmitGraph::TYPE]);
     let records = [UserToken::TYPE, IssuerRecord::TYPE, HolderRecord::TYPE, AuditRecord::TYPE];
     let records = records.into_iter().chain([Job::TYPE]);
-    let records = records.into_iter().chain([Schedule::TYPE, Cascade::TYPE]);
+    let records = records.into_iter().chain([Schedule::TYPE, Queue::TYPE, Cascade::TYPE]);
     let types = (1..=Orphan::TYPE).chain(records).map(|kind| (Kind::Record, kind));
     let types = types.chain(commands.map(|kind| (Kind::Command, kind))).collect::<BTreeSet<_>>();
     assert_eq!(written, types, "the samples have one of each type");

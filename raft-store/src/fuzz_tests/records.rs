@@ -7,7 +7,7 @@ use cluster_fuzz::{Fuzz, mutated};
 use cluster_state::{
     AuditRecord, Cascade, Change, ClusterId, Departed, HolderRecord, IdempotencyRecord,
     IssuerRecord, Job, JoinToken, LeaderRecord, Level, LogIndex, MassLoss, MasterId, Meta, Orphan,
-    Record, Schedule, SettingsRecord, State, Task, UserToken, Worker,
+    Queue, Record, Schedule, SettingsRecord, State, Task, UserToken, Worker,
 };
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -90,6 +90,7 @@ fn a_record_is_read_as_written_or_refused() {
         check::<HolderRecord>(&bytes);
         check::<Job>(&bytes);
         check::<Schedule>(&bytes);
+        check::<Queue>(&bytes);
         check::<Cascade>(&bytes);
         check::<Identity>(&bytes);
         check::<Verdict>(&bytes);

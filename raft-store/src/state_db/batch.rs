@@ -10,7 +10,7 @@ use crate::codec::{self, Versioned};
 use crate::error::StorageError;
 use crate::keys::{
     FinishKey, NumberKey, StateRecord, Table, audit_key, cascade_key, holder_key, job_key,
-    orphan_key, schedule_key, user_token_key,
+    orphan_key, queue_key, schedule_key, user_token_key,
 };
 use crate::rocks;
 use crate::types::{LogId, StoredMembership};
@@ -121,6 +121,7 @@ impl<'db> Batch<'db> {
             Record::Schedule(schedule) => {
                 self.put(self.tables.records, schedule_key(&schedule.name), &**schedule)
             }
+            Record::Queue(queue) => self.put(self.tables.records, queue_key(&queue.name), &**queue),
             Record::Cascade(one) => self.put(self.tables.records, cascade_key(one.task), one),
             Record::Orphan(orphan) => {
                 self.put(self.tables.records, orphan_key(orphan.id), &**orphan)
@@ -147,6 +148,7 @@ impl<'db> Batch<'db> {
             Key::Issuer => self.delete(self.tables.records, StateRecord::Issuer.key()),
             Key::Holder(id) => self.delete(self.tables.records, holder_key(id)),
             Key::Schedule(name) => self.delete(self.tables.records, schedule_key(name)),
+            Key::Queue(name) => self.delete(self.tables.records, queue_key(name)),
             Key::Settings => self.delete(self.tables.records, StateRecord::Settings.key()),
             Key::UserToken(id) => self.delete(self.tables.records, user_token_key(id)),
             Key::Meta => self.delete(self.tables.records, StateRecord::Meta.key()),
@@ -248,6 +250,7 @@ mod tests {
             resources: Resources::default(),
             constraints: Vec::new(),
             worker: None,
+            ..Class::default()
         };
         let spec = TaskSpec {
             name: None,

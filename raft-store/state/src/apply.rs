@@ -10,6 +10,7 @@ mod job;
 mod order;
 mod orphan;
 mod placement;
+mod queue;
 mod retry;
 mod rotation;
 mod schedule;
@@ -160,6 +161,9 @@ fn perform(apply: &mut Apply<'_>, command: Command) -> Result<Reply, Rejection> 
         Command::PauseSchedule(command) => apply.pause_schedule(&command),
         Command::RunSchedule(command) => apply.run_schedule(command),
         Command::AdvanceSchedules(command) => apply.advance_schedules(command),
+        Command::PutQueue(command) => apply.put_queue_settings(&command),
+        Command::PauseQueue(command) => apply.pause_queue(&command),
+        Command::DeleteQueue(command) => apply.delete_queue(&command.name),
         // The record of it is all that it does.
         Command::NoteOrder(_) => Ok(Reply::Done),
         Command::PruneTrail(command) => apply.prune_trail(command),

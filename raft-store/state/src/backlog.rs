@@ -264,8 +264,8 @@ impl Backlog {
     }
 
     /// Returns the waiting task that was queued first.
-    pub(crate) fn oldest(&self) -> Option<TaskId> {
-        self.queueings.first().map(|(_, task)| *task)
+    pub(crate) fn oldest(&self) -> Option<(Timestamp, TaskId)> {
+        self.queueings.first().copied()
     }
 
     /// Returns all heads, the most important first.

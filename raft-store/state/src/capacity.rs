@@ -15,13 +15,15 @@ use self::reserved::Reserved;
 pub(crate) use self::tree::UpperBound;
 use self::tree::{Tree, Wanted};
 use crate::treap::Element;
-use crate::{Class, Resources, Worker, WorkerId};
+use crate::{Class, Footprint, Resources, Worker, WorkerId};
 
 /// Workers that take tasks, with the resources that are free on each.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct CapacityIndex {
     entries: BTreeMap<WorkerId, Arc<Entry>>,
     tree: Tree,
+    /// Sum of the totals.
+    fleet: Footprint,
 }
 
 /// Resources that the attempts of a worker take.
@@ -118,11 +120,18 @@ impl CapacityIndex {
         let worker = Arc::clone(worker);
         let entry = Arc::new(Entry { worker, free, share, attempts, labels });
         let id = entry.worker.id.clone();
+        self.fleet.add(&entry.worker.total());
         if let Some(before) = self.entries.insert(id, Arc::clone(&entry)) {
             self.tree.remove(&before);
+            self.fleet.remove(&before.worker.total());
         }
         self.tree.insert(entry);
         has_grown
+    }
+
+    /// Returns what all of the workers have in total.
+    pub(crate) const fn fleet(&self) -> &Footprint {
+        &self.fleet
     }
 
     /// Returns what one worker has, if it takes tasks.
@@ -143,6 +152,7 @@ impl CapacityIndex {
     /// Removes a worker that is no longer registered or takes no tasks.
     pub(crate) fn remove(&mut self, id: &WorkerId) {
         if let Some(before) = self.entries.remove(id) {
+            self.fleet.remove(&before.worker.total());
             self.tree.remove(&before);
         }
     }
@@ -198,17 +208,17 @@ impl Plan<'_> {
 
         let before = Arc::clone(found?);
         let worker = before.worker.id.clone();
-        self.take(before, &class.resources);
+        self.take(&before, &class.resources);
         Some(worker)
     }
 
     /// Takes resources of a worker.
-    fn take(&mut self, before: Arc<Entry>, resources: &Resources) {
+    fn take(&mut self, before: &Arc<Entry>, resources: &Resources) {
         let after = match self.reserved.get_mut(&before.worker.id) {
-            Some(reserved) => reserved.after(&before, resources),
+            Some(reserved) => reserved.after(before, resources),
             None => before.after(resources),
         };
-        self.replace(&before, after);
+        self.replace(before, after);
     }
 
     fn replace(&mut self, before: &Arc<Entry>, after: Entry) {

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     AuditRecord, Cascade, Departed, HolderId, HolderRecord, IdempotencyRecord, IssuerRecord, Job,
-    JobId, JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, Schedule,
-    ScheduleName, SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker, WorkerId,
+    JobId, JoinToken, LeaderRecord, LogIndex, MassLoss, Meta, Orphan, OrphanId, Queue, QueueName,
+    Schedule, ScheduleName, SettingsRecord, Task, TaskId, Term, TokenId, UserToken, Worker,
+    WorkerId,
 };
 
 /// A change of one record. Changes alone rebuild the state: see [`crate::State::follow`].
@@ -52,6 +53,8 @@ pub enum Record {
     Job(Arc<Job>),
     /// A schedule.
     Schedule(Arc<Schedule>),
+    /// A named queue.
+    Queue(Arc<Queue>),
     /// A task that has ended without success, and whose dependents are not all aborted yet.
     Cascade(Cascade),
 }
@@ -91,6 +94,8 @@ pub enum Key {
     Job(JobId),
     /// See [`Record::Schedule`].
     Schedule(ScheduleName),
+    /// See [`Record::Queue`].
+    Queue(QueueName),
     /// See [`Record::Cascade`].
     Cascade(TaskId),
 }
@@ -116,6 +121,7 @@ impl Record {
             Self::Holder(holder) => Key::Holder(holder.id.clone()),
             Self::Job(job) => Key::Job(job.id),
             Self::Schedule(schedule) => Key::Schedule(schedule.name.clone()),
+            Self::Queue(queue) => Key::Queue(queue.name.clone()),
             Self::Cascade(cascade) => Key::Cascade(cascade.task),
         }
     }

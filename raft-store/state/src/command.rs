@@ -6,6 +6,7 @@ mod cluster;
 mod graph;
 mod jobs;
 mod orphans;
+mod queues;
 mod schedules;
 mod settings;
 mod tasks;
@@ -23,6 +24,7 @@ pub use self::cluster::{
 pub use self::graph::{Link, SubmitGraph, TaskGraph};
 pub use self::jobs::{AdvanceJob, JobStep, RetryBatch, StartJob};
 pub use self::orphans::{DropOrphans, OrphanSelection};
+pub use self::queues::{DeleteQueue, PauseQueue, PutQueue};
 pub use self::schedules::{
     AdvanceSchedules, DeleteSchedule, KnownSchedule, PauseSchedule, PutSchedule, RunSchedule,
     ScheduleStep,
@@ -39,8 +41,8 @@ pub use self::workers::{
     LabelWorker, NoteRival, RegisterWorker, SchedulingOrder, SetScheduling, UnregisterWorker,
 };
 use crate::{
-    Ahead, AuditRecord, Dependency, Generation, IssuerRecord, Job, Level, Schedule, Settings,
-    Timestamp, Timing, UserToken,
+    Ahead, AuditRecord, Dependency, Generation, IssuerRecord, Job, Level, Queue, Schedule,
+    Settings, Timestamp, Timing, UserToken,
 };
 
 /// A command with the leader's stamp of time: the content of a log entry.
@@ -150,6 +152,12 @@ pub enum Command {
     RunSchedule(RunSchedule),
     /// Decide about the runs of schedules that are due, and submit the tasks of those that start.
     AdvanceSchedules(AdvanceSchedules),
+    /// Create a queue, or change its settings.
+    PutQueue(PutQueue),
+    /// Pause or resume a queue.
+    PauseQueue(PauseQueue),
+    /// Delete a queue that is empty.
+    DeleteQueue(DeleteQueue),
 }
 
 impl Command {
@@ -206,6 +214,7 @@ impl Command {
             | Self::PauseSchedule(_)
             | Self::RunSchedule(_)
             | Self::AdvanceSchedules(_) => Schedule::LEVEL,
+            Self::PutQueue(_) | Self::PauseQueue(_) | Self::DeleteQueue(_) => Queue::LEVEL,
         }
     }
 }

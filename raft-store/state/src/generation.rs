@@ -124,6 +124,7 @@ impl Record {
             | Self::Issuer(_)
             | Self::Holder(_)
             | Self::Job(_)
+            | Self::Queue(_)
             | Self::Cascade(_)
             | Self::Token(_)
             | Self::MassLoss(_)

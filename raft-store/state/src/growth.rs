@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::{LogIndex, WorkerId};
+use crate::{LogIndex, QueueName, WorkerId};
 
 /// Workers that take tasks, by when something began to fit there that had not fitted before.
 ///
@@ -13,6 +13,9 @@ use crate::{LogIndex, WorkerId};
 pub(crate) struct Growth {
     by_worker: BTreeMap<WorkerId, LogIndex>,
     in_order: BTreeSet<(LogIndex, WorkerId)>,
+    /// Queues in which a task may start that others with its concurrency key held back, each by when that
+    /// last began.
+    opened: BTreeMap<QueueName, LogIndex>,
     /// Number of changes to workers' records.
     changes: u64,
 }
@@ -36,6 +39,20 @@ impl Growth {
             }
         }
         self.in_order.insert((at, worker.clone()));
+    }
+
+    pub(crate) fn on_opened(&mut self, queue: QueueName, at: LogIndex) {
+        self.opened.insert(queue, at);
+    }
+
+    /// Returns whether a task was held back in a queue until after an entry of the log.
+    pub(crate) fn has_opened_after(&self, queue: &QueueName, index: LogIndex) -> bool {
+        self.opened.get(queue).is_some_and(|at| *at > index)
+    }
+
+    /// Forgets a queue that is empty.
+    pub(crate) fn forget_queue(&mut self, queue: &QueueName) {
+        self.opened.remove(queue);
     }
 
     /// Counts a change to a worker's record, which may change the tasks that may run there.

@@ -47,6 +47,16 @@ pub enum InvalidId {
         "'{0}' is not the name of a schedule: expected 1 to 128 letters, digits, '.', '_' or '-', starting with a letter or digit"
     )]
     Schedule(String),
+    /// A queue's name is used in paths and as a label of metrics.
+    #[error(
+        "'{0}' is not the name of a queue: expected 1 to 128 letters, digits, '.', '_' or '-', starting with a letter or digit"
+    )]
+    Queue(String),
+    /// A concurrency key is shown in tables.
+    #[error(
+        "'{0}' is not a concurrency key: expected 1 to 256 bytes without control characters, and no space at either end"
+    )]
+    ConcurrencyKey(String),
     /// A holder of certificates is its role and its name.
     #[error(
         "'{0}' is not a holder of certificates: expected ROLE/NAME, as in worker/w1; roles are master, worker, viewer, submitter, operator and admin"
@@ -75,7 +85,7 @@ impl InvalidId {
 }
 
 /// Returns the beginning of an invalid id, which comes from outside and may be a message long.
-fn shown(text: &str) -> String {
+pub(crate) fn shown(text: &str) -> String {
     let end = text.floor_char_boundary(SHOWN_BYTES_MAX);
     text.get(..end).unwrap_or_default().to_owned()
 }

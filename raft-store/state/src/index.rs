@@ -6,6 +6,7 @@
 mod counts;
 mod key;
 mod load;
+mod named;
 mod queue;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,9 +17,10 @@ pub use self::counts::TaskCounts;
 use self::key::ClassKey;
 pub use self::load::WorkerLoad;
 use self::load::{Loads, Placement};
+pub use self::named::QueueLoad;
+use self::named::Queues;
 pub use self::queue::ClassQueue;
-use crate::backlog::Backlog;
-use crate::{Class, Task, TaskId, TaskState, Timestamp, WorkerId};
+use crate::{Class, LogIndex, QueueName, Task, TaskId, TaskState, Timestamp, WorkerId};
 
 /// Indexes that are derived from the live tasks alone.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -27,7 +29,9 @@ pub(crate) struct Index {
     queue: BTreeMap<ClassKey, ClassQueue>,
     /// Queues whose heads the backlog may not have yet.
     changed: Vec<ClassKey>,
-    backlog: Backlog,
+    queues: Queues,
+    /// Queues that may have no live tasks any more.
+    emptied: BTreeSet<QueueName>,
     /// Every class of a live task, with the number of its tasks.
     classes: BTreeMap<ClassKey, u64>,
     loads: Loads,
@@ -74,8 +78,12 @@ impl Index {
         self.queue.range(after).map(|(key, queue)| (key.class(), queue))
     }
 
-    pub(crate) const fn backlog(&self) -> &Backlog {
-        &self.backlog
+    pub(crate) const fn queues(&self) -> &Queues {
+        &self.queues
+    }
+
+    pub(crate) const fn queues_mut(&mut self) -> &mut Queues {
+        &mut self.queues
     }
 
     pub(crate) fn class(&self, class: &Arc<Class>) -> Option<Arc<Class>> {
@@ -97,6 +105,8 @@ impl Index {
     /// applied.
     pub(crate) fn replace(&mut self, before: Option<&Task>, after: Option<&Task>) {
         self.account(before, after);
+        // Before its class enters the backlog.
+        self.emptied.extend(self.queues.replace(before, after));
         self.counts.on_moved(before.map(|task| task.state), after.map(|task| task.state));
 
         let timer = |task: Option<&Task>| task.and_then(|task| Some((task.timer()?, task.id)));
@@ -117,15 +127,25 @@ impl Index {
         self.loads.replace(before.and_then(Placement::of), after.and_then(Placement::of));
     }
 
-    /// Updates the backlog for all tasks that a command changed. `tasks` are the live ones.
-    pub(crate) fn update_backlog(&mut self, tasks: &BTreeMap<TaskId, Arc<Task>>) {
+    /// Updates the backlog for all tasks that the command at `index` changed. `tasks` are the live ones.
+    /// Returns the queues in which a task may start that others with its concurrency key held back, and
+    /// those that have no live tasks any more.
+    pub(crate) fn update_backlog(
+        &mut self,
+        tasks: &BTreeMap<TaskId, Arc<Task>>,
+        index: LogIndex,
+    ) -> (BTreeSet<QueueName>, BTreeSet<QueueName>) {
         for key in std::mem::take(&mut self.changed) {
             let Some(queue) = self.queue.get_mut(&key) else { continue };
-            queue.update_head(tasks, &mut self.backlog);
+            queue.update_head(tasks, &mut self.queues);
             if queue.is_empty() {
                 self.queue.remove(&key);
             }
         }
+        let opened = self.queues.settle(index);
+        let mut emptied = std::mem::take(&mut self.emptied);
+        emptied.retain(|name| self.queues.forget_if_empty(name));
+        (opened, emptied)
     }
 
     /// Accounts for memory and for the users of classes. Neither changes with a task's state.
@@ -159,18 +179,18 @@ impl Index {
     fn change_queue(
         &mut self,
         task: &Task,
-        change: impl FnOnce(&mut ClassQueue, &Task, &mut Backlog),
+        change: impl FnOnce(&mut ClassQueue, &Task, &mut Queues),
     ) {
         let key = ClassKey::of(&task.spec.class);
         if let Some(queue) = self.queue.get_mut(&key) {
-            change(queue, task, &mut self.backlog);
+            change(queue, task, &mut self.queues);
             if !std::mem::replace(&mut queue.has_changed, true) {
                 self.changed.push(key);
             }
             return;
         }
         let mut queue = ClassQueue::default();
-        change(&mut queue, task, &mut self.backlog);
+        change(&mut queue, task, &mut self.queues);
         queue.has_changed = true;
         self.changed.push(key.clone());
         self.queue.insert(key, queue);

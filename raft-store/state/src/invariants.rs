@@ -2,8 +2,8 @@
 
 use crate::index::Index;
 use crate::{
-    Ahead, AttemptNumber, Course, SettingKey, Settings, Shortage, State, StopReason, Task, TaskId,
-    TaskReason, TaskState, Timing, Worker, WorkerId,
+    Ahead, AttemptNumber, Course, LogIndex, SettingKey, Settings, Shortage, State, StopReason,
+    Task, TaskId, TaskReason, TaskState, Timing, Worker, WorkerId,
 };
 
 /// An invariant that does not hold: a bug in `apply`.
@@ -83,6 +83,9 @@ pub enum Violation {
     /// The index of dependencies contradicts the tasks, or an end is to be passed on to nobody.
     #[error("the index of dependencies contradicts the tasks")]
     DependenciesOutOfStep,
+    /// There are too many queues, or one of them is out of bounds or used by nobody who may.
+    #[error("the queues contradict their tasks or their bounds")]
+    QueuesOutOfStep,
     /// A terminal task is still in memory, or an id was given that is still to come.
     #[error("task {0} should not be in memory")]
     NotLive(TaskId),
@@ -95,15 +98,7 @@ impl State {
     ///
     /// Returns the first violation found.
     pub fn check_invariants(&self) -> Result<(), Violation> {
-        let mut fresh = Index::default();
-        for task in self.tasks_below(None) {
-            self.check_task(task)?;
-            fresh.replace(None, Some(task));
-        }
-        fresh.update_backlog(self.tasks());
-        if fresh != *self.index() {
-            return Err(Violation::IndexOutOfStep);
-        }
+        self.check_tasks()?;
         if !self.dependencies_are_in_step() {
             return Err(Violation::DependenciesOutOfStep);
         }
@@ -167,6 +162,26 @@ impl State {
             || self.schedule_bytes() > self.limits().schedule_bytes_max
         {
             return Err(Violation::SchedulesOutOfStep);
+        }
+        if !self.queues_are_in_step() {
+            return Err(Violation::QueuesOutOfStep);
+        }
+        Ok(())
+    }
+
+    /// Checks each live task, and that the index of them equals one that is built afresh.
+    fn check_tasks(&self) -> Result<(), Violation> {
+        let mut fresh = Index::default();
+        for queue in self.queues() {
+            fresh.queues_mut().set_key_bound(&queue.name, Some(&queue.settings));
+        }
+        for task in self.tasks_below(None) {
+            self.check_task(task)?;
+            fresh.replace(None, Some(task));
+        }
+        drop(fresh.update_backlog(self.tasks(), LogIndex(0)));
+        if fresh != *self.index() {
+            return Err(Violation::IndexOutOfStep);
         }
         Ok(())
     }

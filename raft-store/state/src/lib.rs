@@ -15,6 +15,7 @@ mod constraint;
 mod dependencies;
 mod fingerprint;
 mod fnv;
+mod footprint;
 mod generation;
 mod growth;
 mod health;
@@ -27,6 +28,7 @@ mod level;
 mod limits;
 mod orphan;
 mod payload;
+mod queue;
 mod rejection;
 mod reply;
 mod resources;
@@ -53,24 +55,26 @@ pub use cluster::{Generation, JoinToken, LeaderRecord, MassLoss, Meta};
 pub use command::{
     AdoptIssuer, AdvanceJob, AdvanceSchedules, AssignAhead, AssignTasks, Assignment, BeginRotation,
     BeginTerm, CancelTask, ChangeHealth, Command, ConnectWorker, CreateToken, CreateUserToken,
-    DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts, FinishedAttempt,
-    ForgetDeparted, ForgetWorker, Grounds, HealthChange, HealthFinding, HoldAttempts,
-    IdempotencyKey, IssueCertificate, JobStep, KnownSchedule, LabelWorker, Link, NoteOrder,
-    NoteRival, Ordered, OrphanSelection, PauseSchedule, Proposal, PruneTrail, PutSchedule,
-    RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts, RequeueScope, RetryBatch,
-    RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken, RotateAuthority, RotationStep,
-    RunSchedule, ScheduleStep, SchedulingOrder, SeedSettings, SetScheduling, SetSettings,
-    StartAttempts, StartJob, SubmitGraph, SubmitTasks, TaskGraph, Tick, UnregisterWorker,
+    DeleteQueue, DeleteSchedule, DisconnectWorkers, DropOrphans, EndMassLoss, FinishAttempts,
+    FinishedAttempt, ForgetDeparted, ForgetWorker, Grounds, HealthChange, HealthFinding,
+    HoldAttempts, IdempotencyKey, IssueCertificate, JobStep, KnownSchedule, LabelWorker, Link,
+    NoteOrder, NoteRival, Ordered, OrphanSelection, PauseQueue, PauseSchedule, Proposal,
+    PruneTrail, PutQueue, PutSchedule, RaiseLevel, RaiseMassLoss, RegisterWorker, RequeueAttempts,
+    RequeueScope, RetryBatch, RetryTask, RevokeCertificates, RevokeToken, RevokeUserToken,
+    RotateAuthority, RotationStep, RunSchedule, ScheduleStep, SchedulingOrder, SeedSettings,
+    SetScheduling, SetSettings, StartAttempts, StartJob, SubmitGraph, SubmitTasks, TaskGraph, Tick,
+    UnregisterWorker,
 };
 pub use constraint::{Constraint, ConstraintOp};
 pub use fingerprint::Fingerprint;
 pub use fnv::Fnv1a;
+pub use footprint::Footprint;
 pub use health::{Health, Probation, Suspension, SuspensionCause, Trouble};
 pub use ids::{
     AttemptNumber, AttemptRef, ClusterId, DataId, Epoch, Incarnation, InvalidId, JobId, LogIndex,
     MasterId, OrphanId, StartNumber, TaskId, Term, TokenId, WorkerId,
 };
-pub use index::{ClassQueue, TaskCounts, WorkerLoad};
+pub use index::{ClassQueue, QueueLoad, TaskCounts, WorkerLoad};
 pub use invariants::Violation;
 pub use job::{Job, JobAction, JobEnd};
 pub use lease::LeaseTimes;
@@ -78,6 +82,7 @@ pub use level::Level;
 pub use limits::Limits;
 pub use orphan::{Orphan, OrphanEnd};
 pub use payload::Payload;
+pub use queue::{ConcurrencyKey, Hold, Queue, QueueName, QueueSettings, Rate, Used};
 pub use rejection::Rejection;
 pub use reply::{AttemptVerdict, FinishVerdict, IdempotencyRecord, Registered, Reply, Resume};
 pub use resources::{Resources, Shortage};

@@ -103,6 +103,10 @@ pub struct Limits {
     pub audit_bytes_max: u64,
     /// Bytes of each text of one: names and addresses fit.
     pub audit_text_bytes_max: usize,
+    /// Most concurrency keys of live tasks, in all queues.
+    pub concurrency_keys_max: usize,
+    /// Most named queues: each is looked at in every pass of the scheduler, and is a label of metrics.
+    pub queues_max: usize,
     /// Most schedules: one of each worker of the fleet that we promise to serve.
     pub schedules_max: usize,
     /// Bytes that they may take together, on every master.
@@ -187,6 +191,8 @@ impl Limits {
         job_bytes_max: 8 << 10,
         job_examined_max: 10_000,
         job_tasks_max: 1_000,
+        concurrency_keys_max: 100_000,
+        queues_max: 1_000,
         schedules_max: 10_000,
         schedule_bytes_max: 256 << 20,
         schedule_runs_kept_max: 32,
@@ -215,6 +221,8 @@ impl Limits {
     pub const ATTEMPT_BYTES: u64 = 128;
     /// Bytes of the bounds on a live task's life, and of what is known of its course.
     pub const TIMING_BYTES: u64 = 256;
+    /// Bytes of a concurrency key beside its text: each has an account of what runs and waits.
+    pub const CONCURRENCY_KEY_BYTES: u64 = 512;
     /// Bytes of a dependency: its record, and its places in the index while its task is blocked.
     pub const DEPENDENCY_BYTES: u64 = 128;
     /// Bytes of an idempotency key beside its text.

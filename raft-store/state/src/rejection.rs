@@ -6,8 +6,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Level, LogIndex, OrphanId, SettingFault, SettingKey, Shortage, StartNumber, TaskId, TaskState,
-    Term, Timestamp,
+    Hold, Level, LogIndex, OrphanId, SettingFault, SettingKey, Shortage, StartNumber, TaskId,
+    TaskState, Term, Timestamp,
 };
 
 /// A verdict that every master reaches against a command; it changes nothing.
@@ -250,6 +250,40 @@ pub enum Rejection {
         /// The fault.
         detail: Arc<str>,
     },
+    /// There is no such queue.
+    #[error("there is no queue '{queue}'")]
+    UnknownQueue {
+        /// Its name.
+        queue: Arc<str>,
+    },
+    /// A task names a queue that does not exist.
+    #[error("a task names the queue '{queue}', which does not exist")]
+    NoSuchQueue {
+        /// Name of the queue.
+        queue: Arc<str>,
+    },
+    /// Somebody has changed the settings of the queue meanwhile.
+    #[error("the settings of queue '{queue}' have changed since: read them again")]
+    QueueChanged {
+        /// Its name.
+        queue: Arc<str>,
+    },
+    /// The queue cannot be deleted while something needs it.
+    #[error("queue '{queue}' is in use: {users}")]
+    QueueInUse {
+        /// Its name.
+        queue: Arc<str>,
+        /// Users of it.
+        users: Arc<str>,
+    },
+    /// The queue starts no task, or not this one, for now.
+    #[error("queue '{queue}' {hold}")]
+    HeldBack {
+        /// Its name.
+        queue: Arc<str>,
+        /// The reason.
+        hold: Hold,
+    },
     /// There is no such schedule.
     #[error("there is no schedule '{schedule}'")]
     UnknownSchedule {
@@ -337,6 +371,11 @@ impl Rejection {
             Self::NotRetryable { .. } => "not-retryable",
             Self::RetriedMeanwhile => "retried-meanwhile",
             Self::Untimely { .. } => "untimely",
+            Self::UnknownQueue { .. } => "unknown-queue",
+            Self::NoSuchQueue { .. } => "no-such-queue",
+            Self::QueueChanged { .. } => "queue-changed",
+            Self::QueueInUse { .. } => "queue-in-use",
+            Self::HeldBack { .. } => "held-back",
             Self::UnknownSchedule { .. } => "unknown-schedule",
             Self::ScheduleExists { .. } => "schedule-exists",
             Self::ScheduleBusy { .. } => "schedule-busy",

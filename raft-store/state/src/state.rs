@@ -5,6 +5,7 @@ mod certificates;
 mod graph;
 mod jobs;
 mod orphans;
+mod queues;
 mod schedules;
 mod trail;
 mod users;
@@ -26,8 +27,8 @@ use crate::growth::Growth;
 use crate::index::{Index, TaskCounts, WorkerLoad};
 use crate::{
     Change, Departed, IdempotencyRecord, IssuerRecord, JoinToken, Key, LeaderRecord, Limits,
-    LogIndex, MassLoss, Meta, Record, Rejection, Reply, SettingsRecord, Task, TaskEnd, TaskId,
-    Timestamp, TokenId, UserToken, Worker, WorkerId,
+    LogIndex, MassLoss, Meta, Queue, QueueName, Record, Rejection, Reply, SettingsRecord, Task,
+    TaskEnd, TaskId, Timestamp, TokenId, UserToken, Worker, WorkerId,
 };
 
 /// The replicated state. It holds no terminal tasks, which live on disk.
@@ -55,6 +56,7 @@ pub struct State {
     holders: Holders,
     jobs: Jobs,
     schedules: Schedules,
+    queues: BTreeMap<QueueName, Arc<Queue>>,
     tasks: BTreeMap<TaskId, Arc<Task>>,
     keys: BTreeMap<Arc<str>, IdempotencyRecord>,
     /// Idempotency keys by age, oldest first.
@@ -113,6 +115,11 @@ impl State {
             Record::Holder(holder) => self.put_holder(holder),
             Record::Job(job) => self.put_job(job),
             Record::Schedule(schedule) => self.put_schedule(schedule),
+            Record::Queue(queue) => {
+                let index = queue.index;
+                self.put_queue(queue);
+                self.update_derived(index);
+            }
             Record::Cascade(cascade) => self.put_cascade(cascade),
         }
     }
@@ -141,6 +148,7 @@ impl State {
             Key::Holder(id) => self.remove_holder(id),
             Key::Job(id) => self.remove_job(*id),
             Key::Schedule(name) => self.remove_schedule(name),
+            Key::Queue(name) => self.remove_queue(name),
             Key::Cascade(task) => self.remove_cascade(*task),
             // Finished tasks are on disk only, and the others are never deleted.
             Key::Task(_) | Key::Meta | Key::Leader(_) | Key::Settings | Key::Issuer => {}
@@ -165,6 +173,7 @@ impl State {
             .chain(self.holders().cloned().map(Record::Holder))
             .chain(self.jobs().cloned().map(Record::Job))
             .chain(self.schedules().cloned().map(Record::Schedule))
+            .chain(self.queues().cloned().map(Record::Queue))
             .chain(self.cascades().map(Record::Cascade))
     }
 
@@ -345,7 +354,9 @@ impl State {
     /// Updates the backlog and the free capacity for all that one command changed, once and not
     /// with each of a thousand tasks. `index` is the command's.
     pub(crate) fn update_derived(&mut self, index: LogIndex) {
-        self.index.update_backlog(&self.tasks);
+        let (opened, emptied) = self.index.update_backlog(&self.tasks, index);
+        opened.into_iter().for_each(|queue| self.growth.on_opened(queue, index));
+        emptied.iter().for_each(|queue| self.growth.forget_queue(queue));
         while let Some(id) = self.changed_loads.pop_first() {
             let Some(worker) = self.workers.get(&id) else { continue };
             let taken = self.index.load(&id).map(WorkerLoad::taken).unwrap_or_default();

@@ -24,8 +24,8 @@ pub use self::report::{AttemptReport, AttemptUsage, TaskResult};
 pub(crate) use self::timing::Due;
 pub use self::timing::{Course, ExitCodes, RetryPolicy, Timing, When};
 use crate::{
-    AttemptNumber, Constraint, Level, Limits, LogIndex, Payload, Resources, SecretMap, TaskId,
-    TextMap, Timestamp, Worker, WorkerId,
+    AttemptNumber, ConcurrencyKey, Constraint, Level, Limits, LogIndex, Payload, Queue, QueueName,
+    Resources, SecretMap, TaskId, TextMap, Timestamp, Worker, WorkerId,
 };
 
 /// A user's description of a task.
@@ -71,7 +71,14 @@ impl TaskSpec {
         let of_stdin = self.stdin.as_ref().map(|_| Self::STDIN_LEVEL);
         let of_secrets = (!self.secret_env.is_empty()).then_some(Self::SECRETS_LEVEL);
         let of_timing = self.timing.as_ref().map(|_| Timing::LEVEL);
-        of_secrets.into_iter().chain(of_timing).chain(of_stdin).max().unwrap_or(Level::FIRST)
+        let of_queue = (!self.class.is_plain()).then_some(Queue::LEVEL);
+        of_secrets
+            .into_iter()
+            .chain(of_timing)
+            .chain(of_stdin)
+            .chain(of_queue)
+            .max()
+            .unwrap_or(Level::FIRST)
     }
 
     /// Returns the bytes of memory that a task of this specification takes before its first
@@ -123,7 +130,7 @@ pub enum OnDisconnect {
 }
 
 /// The properties by which the scheduler tells tasks apart: each class is one queue.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Class {
     /// 0 to 100; higher priorities come first.
     pub priority: u8,
@@ -133,6 +140,10 @@ pub struct Class {
     pub constraints: Vec<Constraint>,
     /// The only worker that may run it; any worker when absent.
     pub worker: Option<WorkerId>,
+    /// Queue in which it waits. Since level 2.
+    pub queue: QueueName,
+    /// Name that it shares with tasks of its queue which must not all run at once. Since level 2.
+    pub concurrency_key: Option<ConcurrencyKey>,
 }
 
 impl Class {
@@ -141,7 +152,16 @@ impl Class {
     pub fn bytes(&self) -> u64 {
         let custom = self.resources.custom.keys().map(|name| text_bytes(name));
         let constraints = self.constraints.iter().map(Constraint::bytes);
-        Limits::TEXT_BYTES + custom.sum::<u64>() + constraints.sum::<u64>()
+        let queue = if self.queue.is_default() { 0 } else { text_bytes(self.queue.as_str()) };
+        let key = self.concurrency_key.as_ref();
+        let key = key.map_or(0, |key| text_bytes(key.as_str()) + Limits::CONCURRENCY_KEY_BYTES);
+        Limits::TEXT_BYTES + custom.sum::<u64>() + constraints.sum::<u64>() + queue + key
+    }
+
+    /// Returns whether it needs no named queue and no concurrency key.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.queue.is_default() && self.concurrency_key.is_none()
     }
 
     /// Returns whether this worker may run its tasks if it has room.

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use cluster_state::{
     AddressSource, AssignTasks, Assignment, AttemptNumber, AttemptOutcome, AttemptRef, BeginTerm,
-    Class, ClusterId, Command, ConnectWorker, DataId, Epoch, FinishAttempts, FinishedAttempt,
-    IdempotencyKey, Incarnation, LeaseTimes, Limits, LogIndex, LossReason, MasterId, Process,
-    Proposal, Rank, Record, RegisterWorker, Rejection, Reply, Resources, Since, Specs, StartNumber,
-    State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick, Timestamp, WorkerId,
+    Candidates, Class, ClusterId, Command, ConnectWorker, DataId, Epoch, FinishAttempts,
+    FinishedAttempt, IdempotencyKey, Incarnation, LeaseTimes, Limits, LogIndex, LossReason,
+    MasterId, Process, Proposal, QueueName, Rank, Record, RegisterWorker, Rejection, Reply,
+    Resources, Since, Specs, StartNumber, State, SubmitTasks, Task, TaskId, TaskSpec, Term, Tick,
+    Timestamp, WorkerId,
 };
 
 #[path = "bounds/jobs.rs"]
@@ -199,19 +200,23 @@ fn different_requests_that_do_not_fit_are_not_looked_at() {
         submit_sizes(&mut state, from..from + 10_000);
     }
 
-    let full = state.candidates(Since::Unknown, Rank::FIRST);
+    let full = candidates(&state);
     assert_eq!((full.probes(), full.count()), (1, 0));
 
     finish(&mut state, [TaskId(1)], &AttemptOutcome::Exited { code: 0 });
-    let mut empty = state.candidates(Since::Unknown, Rank::FIRST);
+    let mut empty = candidates(&state);
     let first = empty.by_ref().take(3).map(|head| head.task().0).collect::<Vec<_>>();
     assert_eq!(first, [2, 3, 4]);
     assert!(empty.probes() < 200, "{} probes", empty.probes());
 
     assign(&mut state, [TaskId(2)]);
-    let mut tight = state.candidates(Since::Unknown, Rank::FIRST);
+    let mut tight = candidates(&state);
     assert_eq!(tight.by_ref().map(|head| head.task().0).collect::<Vec<_>>(), [3, 4, 5, 6, 7]);
     assert!(tight.probes() < 200, "{} probes", tight.probes());
+}
+
+fn candidates(state: &State) -> Candidates<'_> {
+    state.candidates(&QueueName::default(), Since::Unknown, Rank::FIRST).unwrap()
 }
 
 fn apply_at(state: &mut State, at: Timestamp, command: Command) -> Reply {
@@ -249,6 +254,7 @@ fn spec() -> TaskSpec {
             resources: Resources { cpu_milli: 1, ..Resources::default() },
             constraints: Vec::new(),
             worker: None,
+            ..Class::default()
         }),
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),

@@ -82,17 +82,30 @@ proptest! {
             run.step(step);
             let state = &run.state;
 
-            let found = state.candidates(since, Rank::FIRST).collect::<Vec<_>>();
-            prop_assert!(found.is_sorted_by(|a, b| a.rank() < b.rank()), "out of order: {found:?}");
+            let mut found = Vec::new();
+            for queue in state.queues_in_use() {
+                let heads = state.candidates(queue, since, Rank::FIRST);
+                let heads = heads.into_iter().flatten().collect::<Vec<_>>();
+                let is_sorted = heads.is_sorted_by(|a, b| a.rank() < b.rank());
+                prop_assert!(is_sorted, "out of order: {heads:?}");
+                found.extend(heads);
+            }
             let found = found.iter().map(|head| head.class()).collect::<BTreeSet<_>>();
             let fits = |class: &Arc<Class>| state.plan().place(class, Preference::Emptiest).is_some();
-            let fitting = state.queue().map(|(class, _)| class).filter(|class| fits(class));
+            // Those with one concurrency key wait for the most important of them.
+            let waiting = state.queue().map(|(class, _)| class);
+            let waiting = waiting.filter(|class| class.concurrency_key.is_none());
+            let fitting = waiting.filter(|class| fits(class));
             let fitting = fitting.collect::<BTreeSet<_>>();
             prop_assert!(fitting.is_subset(&found), "{fitting:?} fit, but not {found:?}");
 
             if fitting.is_empty() {
                 since = Since::Then(state.moment(run.log.last().unwrap().0));
-                prop_assert!(state.candidates(since, Rank::FIRST).next().is_none());
+                for queue in state.queues_in_use() {
+                    let found = state.candidates(queue, since, Rank::FIRST);
+                    let found = found.into_iter().flatten();
+                    prop_assert!(found.filter(|head| head.class().concurrency_key.is_none()).next().is_none());
+                }
             }
         }
     }

@@ -68,6 +68,8 @@ scripts! {
     a_new_process_takes_the_place_of_the_old_one
     a_name_that_is_forgotten_is_free
     a_queue_goes_by_the_time_of_queueing
+    a_queue_starts_no_more_than_it_may
+    tasks_with_one_concurrency_key_run_one_after_the_other
     a_queued_again_task_keeps_its_place
     a_reconnecting_worker_keeps_its_tasks
     a_registration_that_arrives_late_is_refused

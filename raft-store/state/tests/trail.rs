@@ -198,6 +198,7 @@ fn an_order_that_its_proposer_repeats_is_recorded_once() {
         resources: Resources::default(),
         constraints: Vec::new(),
         worker: None,
+        ..Class::default()
     };
     let spec = Arc::new(TaskSpec {
         name: None,

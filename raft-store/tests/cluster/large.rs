@@ -21,7 +21,13 @@ const TASK_BYTES: usize = 64 << 10;
 fn submission(bytes: usize) -> Command {
     let resources = Resources { cpu_milli: 1, memory_mib: 1, ..Resources::default() };
     let worker: WorkerId = "nobody".parse().unwrap();
-    let class = Class { priority: 50, resources, constraints: Vec::new(), worker: Some(worker) };
+    let class = Class {
+        priority: 50,
+        resources,
+        constraints: Vec::new(),
+        worker: Some(worker),
+        ..Class::default()
+    };
     let class = Arc::new(class);
     let task = |_| {
         Arc::new(TaskSpec {

@@ -25,6 +25,7 @@ fn submit() -> Command {
         resources: Resources::default(),
         constraints: Vec::new(),
         worker: None,
+        ..Class::default()
     };
     let spec = TaskSpec {
         name: None,

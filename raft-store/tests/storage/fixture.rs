@@ -45,7 +45,13 @@ pub(crate) fn blank(term: u64, index: u64) -> Entry {
 
 pub(crate) fn spec() -> Arc<TaskSpec> {
     let resources = Resources { cpu_milli: 100, memory_mib: 16, ..Resources::default() };
-    let class = Class { priority: 50, resources, constraints: Vec::new(), worker: None };
+    let class = Class {
+        priority: 50,
+        resources,
+        constraints: Vec::new(),
+        worker: None,
+        ..Class::default()
+    };
     Arc::new(TaskSpec {
         name: None,
         command: vec!["true".to_owned()],

@@ -73,6 +73,12 @@ pub struct SpecArgs {
     /// Only worker that may run the task
     #[arg(long, value_name = "WORKER_ID")]
     pub worker: Option<String>,
+    /// Queue in which the task waits [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub queue: Option<String>,
+    /// Name shared with tasks of the queue that must not all run at once
+    #[arg(long, value_name = "KEY")]
+    pub concurrency_key: Option<String>,
     /// Environment variable; may be repeated
     #[arg(long, value_parser = pair, value_name = "KEY=VALUE")]
     pub env: Vec<(String, String)>,

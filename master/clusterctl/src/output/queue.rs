@@ -63,6 +63,7 @@ pub fn explanation(explanation: &v1::TaskExplanation, style: Style) -> String {
         ("state", shown::<v1::TaskState>(explanation.state)),
         ("reason", or_nothing(explanation.pending_reason.as_ref())),
         ("workers", or_nothing(workers.as_ref())),
+        ("before it", or_nothing(explanation.position.map(|count| count.to_string()).as_ref())),
     ]);
     if explanation.obstacles.is_empty() {
         return summary;
@@ -136,6 +137,7 @@ TASKS  PRIORITY  RESOURCES                                    WHERE             
             pending_reason: Some("all 6 workers that fit are busy".to_owned()),
             workers: Some(6),
             fitting: Some(0),
+            position: Some(4),
             obstacles: vec![v1::ObstructedWorkers {
                 obstacle: v1::Obstacle::Busy.into(),
                 detail: Some("cpu".to_owned()),
@@ -145,10 +147,11 @@ TASKS  PRIORITY  RESOURCES                                    WHERE             
             }],
         };
         let expected = "\
-task:    t1
-state:   queued
-reason:  all 6 workers that fit are busy
-workers: 0 of 6 have room for it now
+task:      t1
+state:     queued
+reason:    all 6 workers that fit are busy
+workers:   0 of 6 have room for it now
+before it: 4
 
 WORKERS  OBSTACLE  DETAIL  WHICH  WHAT TO DO
 6        busy      cpu     w1,…   wait";

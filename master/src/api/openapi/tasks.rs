@@ -1,4 +1,4 @@
-//! Operations about tasks, jobs, the queue and schedules.
+//! Operations about tasks, jobs, queues and schedules.
 
 use proto::v1;
 
@@ -9,6 +9,7 @@ const LOCATION: (&str, &str) = ("Location", "Path of the new thing.");
 pub(super) fn operations() -> Vec<Operation> {
     let mut all = of_tasks();
     all.extend(of_jobs());
+    all.extend(of_queues());
     all.extend(of_schedules());
     all
 }
@@ -69,6 +70,27 @@ fn of_jobs() -> Vec<Operation> {
             .shows::<v1::JobList>(),
         Operation::get("/api/jobs/{id}", "get_job", "Get an order about many tasks")
             .shows::<v1::Job>(),
+    ]
+}
+
+fn of_queues() -> Vec<Operation> {
+    vec![
+        Operation::get("/api/queues", "list_queues", "List the named queues")
+            .shows::<v1::QueueList>(),
+        Operation::get("/api/queues/{id}", "get_named_queue", "Get a named queue")
+            .shows::<v1::Queue>(),
+        Operation::put("/api/queues/{id}", "put_queue", "Create a queue, or set all that it has")
+            .details("What the body leaves out is as in a new queue. The body need not name it.")
+            .takes(one::<v1::QueueSpec>())
+            .shows::<v1::Queue>(),
+        Operation::delete("/api/queues/{id}", "delete_queue", "Delete a queue that nothing needs")
+            .details("It is refused while a task of the queue is not over, or a schedule names it.")
+            .answers_nothing(204, "It is gone."),
+        Operation::post("/api/queues/{id}/pause", "pause_queue", "Start no task of a queue")
+            .details("Tasks that run go on.")
+            .shows::<v1::Queue>(),
+        Operation::post("/api/queues/{id}/resume", "resume_queue", "Let a paused queue go on")
+            .shows::<v1::Queue>(),
     ]
 }
 

@@ -88,6 +88,7 @@ impl Fleet {
             resources: Resources { cpu_milli: 1, ..Resources::default() },
             constraints: Vec::new(),
             worker: None,
+            ..Class::default()
         };
         let spec = TaskSpec {
             name: None,

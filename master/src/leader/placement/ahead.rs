@@ -4,11 +4,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_state::{
-    Assignment, Class, Epoch, Resources, Scheduling, State, TaskId, Worker, WorkerId,
+    Assignment, Class, Epoch, QueueName, Rank, Resources, Scheduling, State, TaskId, Worker,
+    WorkerId,
 };
 
+use super::line::{Line, Waiting};
 use super::reservation::Reservations;
-use super::{Line, Rank, Waiting};
 
 /// Most placements of one pass: see the scheduler's bounds.
 const PLACEMENTS_MAX: usize = 2_000;
@@ -35,8 +36,8 @@ struct Given<'a> {
     next: BTreeMap<&'a Class, Option<Waiting<'a>>>,
     /// Those that stand for themselves alone.
     apart: BTreeSet<TaskId>,
-    /// Rank of the least important of them.
-    last: Option<Rank>,
+    /// Rank of the least important of them, in each queue.
+    last: BTreeMap<QueueName, Rank>,
 }
 
 impl<'a> Given<'a> {
@@ -49,7 +50,9 @@ impl<'a> Given<'a> {
     }
 
     fn note(&mut self, given: &Waiting<'a>, next: Option<Waiting<'a>>) {
-        self.last = self.last.max(Some(given.rank));
+        let queue = given.class.queue.clone();
+        let last = self.last.entry(queue).or_insert(given.rank);
+        *last = (*last).max(given.rank);
         if given.is_apart {
             self.apart.insert(given.task);
         } else {
@@ -59,7 +62,7 @@ impl<'a> Given<'a> {
 }
 
 /// Decides on tasks to wait at the workers that wish for some. The caller has seen that no waiting task can
-/// be placed. Returns the rank of the least important of them, too.
+/// be placed. Returns the rank of the least important of them in each queue, too.
 ///
 /// A worker that is reserved gets nothing less important than the task for which it is.
 ///
@@ -70,7 +73,7 @@ pub(super) fn ahead<'a>(
     state: &'a State,
     wishes: &'a [Wish],
     reservations: &Reservations,
-) -> (Vec<Assignment>, Option<Rank>) {
+) -> (Vec<Assignment>, BTreeMap<QueueName, Rank>) {
     let mut placements = Vec::new();
     let (mut given, mut looks) = (Given::default(), LOOKS_MAX);
     for wish in wishes {
@@ -86,7 +89,7 @@ pub(super) fn ahead<'a>(
             continue;
         }
         let most = wish.most.saturating_sub(there).min(left);
-        let up_to = reservations.rank_of(state, &wish.worker);
+        let up_to = reservations.of(state, &wish.worker);
         let found = (&**worker, wish.places.as_slice(), up_to);
         let tasks = fill(state, found, most, &mut given, &mut looks);
         let placed = tasks.into_iter().map(|task| Assignment { task, worker: wish.worker.clone() });
@@ -105,13 +108,14 @@ fn may_wait(worker: &Worker, wish: &Wish) -> bool {
 /// Chooses up to that many tasks for one worker, the most important first, up to a rank if there is one.
 fn fill<'a>(
     state: &'a State,
-    (worker, places, up_to): (&'a Worker, &[Resources], Option<Rank>),
+    (worker, places, reserved): (&'a Worker, &[Resources], Option<(&QueueName, Rank)>),
     most: usize,
     given: &mut Given<'a>,
     looks: &mut usize,
 ) -> Vec<TaskId> {
     let mut tasks = Vec::with_capacity(most);
-    let mut line = Line::over(state, state.candidates_of(worker));
+    let (only, up_to) = reserved.unzip();
+    let mut line = Line::of_worker(state, worker, only);
     while tasks.len() < most
         && *looks > 0
         && let Some(found) = line.next()
@@ -119,11 +123,16 @@ fn fill<'a>(
     {
         *looks -= 1;
         let has_place = places.iter().any(|place| place.holds(&found.class.resources));
-        if !has_place || !found.class.allows(worker) || is_kept_from(state, &found, worker) {
+        // Whether one with a concurrency key may start is known when the one before it has ended.
+        if !has_place
+            || found.class.concurrency_key.is_some()
+            || !found.class.allows(worker)
+            || is_kept_from(state, &found, worker)
+        {
             continue;
         }
         let Some(waiting) = given.not_yet(found) else { continue };
-        if line.peek().is_some_and(|other| other < waiting.rank) {
+        if !line.is_first_of_queue(&waiting) {
             line.put_back(waiting);
             continue;
         }
@@ -132,6 +141,7 @@ fn fill<'a>(
         }
 
         tasks.push(waiting.task);
+        line.on_placed(&waiting);
         let next = waiting.next(state);
         given.note(&waiting, next);
         if let Some(next) = next {

@@ -3,8 +3,8 @@
 use std::fmt;
 
 use cluster_state::{
-    Class, Scheduling, State, Task, TaskId, TaskReason, TaskState, Timestamp, Trouble, Worker,
-    WorkerId,
+    Class, Hold, QueueName, Scheduling, State, Task, TaskId, TaskReason, TaskState, Timestamp,
+    Trouble, Worker, WorkerId,
 };
 use proto::convert;
 
@@ -41,6 +41,8 @@ pub(crate) enum PendingReason {
     },
     /// It waits at its worker for others to end.
     Ahead { worker: WorkerId },
+    /// Its queue starts no task now, or not this one.
+    Held { queue: QueueName, hold: Hold },
     /// The registry is empty.
     NoWorkers,
     /// None of the workers that may run it is connected.
@@ -82,6 +84,9 @@ impl PendingReason {
         }
 
         let class = &task.spec.class;
+        if let Some(hold) = state.hold(class, state.meta().now) {
+            return Some(Self::Held { queue: class.queue.clone(), hold });
+        }
         let counts = Counts::of(state, class);
         Some(match counts {
             Counts { registered: 0, .. } => Self::NoWorkers,
@@ -112,6 +117,7 @@ impl PendingReason {
             | Self::Untold { .. }
             | Self::Refused { .. }
             | Self::Ahead { .. }
+            | Self::Held { .. }
             | Self::NoWorkers
             | Self::NoneActive(_)
             | Self::NoneOpen(_)
@@ -208,6 +214,14 @@ impl fmt::Display for PendingReason {
             Self::Ahead { worker } => {
                 write!(f, "it is next on {worker}, whose tasks follow one another at once")
             }
+            Self::Held { queue, hold: Hold::Rate { rate, until } } => write!(
+                f,
+                "its queue {queue} has started {} tasks in {} s, its rate; the next may start at {}",
+                rate.starts,
+                rate.per.as_secs(),
+                convert::rfc3339(*until)
+            ),
+            Self::Held { queue, hold } => write!(f, "its queue {queue} {hold}"),
             Self::NoWorkers => f.write_str("no worker is registered"),
             Self::NoneActive(allowed) => {
                 write!(f, "none of the {allowed} workers that may run it is active")

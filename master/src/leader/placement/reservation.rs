@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cluster_state::{
-    Class, LogIndex, Plan, Rank, State, Task, TaskId, TaskState, Timestamp, WorkerId,
+    Class, LogIndex, Plan, QueueName, Rank, State, Task, TaskId, TaskState, Timestamp, WorkerId,
 };
 
-use super::Waiting;
+use super::line::{Waiting, share_of};
 
 /// Reservations at once. Each may keep a part of a worker idle, and costs each pass a look.
 const RESERVATIONS_MAX: usize = 32;
@@ -29,6 +29,38 @@ const START_MARGIN: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub(crate) struct Reservations {
     by_worker: BTreeMap<WorkerId, TaskId>,
+}
+
+/// Placements of a pass, which others may have waited for longer.
+pub(super) struct Overtaking {
+    /// Rank of the least important task that was placed, of each queue with any.
+    pub(super) placed: BTreeMap<QueueName, Rank>,
+    /// The tasks that were placed.
+    pub(super) tasks: BTreeSet<TaskId>,
+    /// Position in the log up to which arrivals were considered.
+    pub(super) arrived: LogIndex,
+    pub(super) now: Timestamp,
+}
+
+impl Overtaking {
+    /// Returns the queues with overtaken tasks, each with the rank before which they are; all of them where
+    /// there is none, because a queue was served that has more of the fleet for its weight.
+    fn queues<'a>(&self, state: &'a State) -> Vec<(&'a QueueName, Option<Rank>)> {
+        let shares = self.placed.keys().map(|queue| (share_of(state, queue), queue));
+        let Some((most, largest)) = shares.max() else { return Vec::new() };
+        let mut queues = Vec::new();
+        for queue in state.queues_in_use() {
+            let share = share_of(state, queue);
+            let is_passed_over = share < most && queue != largest;
+            let last = self.placed.get(queue).copied();
+            let is_overtaken = is_passed_over || last.is_some();
+            if is_overtaken && state.starts_left(queue, self.now).is_ok() {
+                queues.push((share, queue, last.filter(|_| !is_passed_over)));
+            }
+        }
+        queues.sort_unstable();
+        queues.into_iter().map(|(_, queue, last)| (queue, last)).collect()
+    }
 }
 
 /// A reservation in a pass.
@@ -50,10 +82,14 @@ impl Reservation<'_> {
 }
 
 impl Reservations {
-    /// Returns the rank of the task for which a worker is reserved.
-    pub(super) fn rank_of(&self, state: &State, worker: &WorkerId) -> Option<Rank> {
-        let task = self.by_worker.get(worker)?;
-        state.task(*task).map(|task| Rank::of(task))
+    /// Returns the queue and the rank of the task for which a worker is reserved.
+    pub(super) fn of<'a>(
+        &self,
+        state: &'a State,
+        worker: &WorkerId,
+    ) -> Option<(&'a QueueName, Rank)> {
+        let task = state.task(*self.by_worker.get(worker)?)?;
+        Some((&task.spec.class.queue, Rank::of(task)))
     }
 
     /// Returns the reserved workers, each with the task for which it is.
@@ -67,9 +103,9 @@ impl Reservations {
         self.by_worker.len()
     }
 
-    /// Drops reservations of tasks that do not wait any more, and of workers that cannot run them now.
-    /// Returns whether there were any: others may have their room.
-    pub(super) fn review(&mut self, state: &State) -> bool {
+    /// Drops reservations of tasks that do not wait any more or are held back, and of workers that cannot
+    /// run them now. Returns whether there were any: others may have their room.
+    pub(super) fn review(&mut self, state: &State, now: Timestamp) -> bool {
         let before = self.by_worker.len();
         if before == 0 {
             return false;
@@ -78,7 +114,8 @@ impl Reservations {
         self.by_worker.retain(|worker, task| {
             let task = state.task(*task).filter(|task| task.state == TaskState::Queued);
             task.is_some_and(|task| {
-                plan.is_suited(worker, &task.spec.class, &task.failed_to_start_on())
+                state.hold(&task.spec.class, now).is_none()
+                    && plan.is_suited(worker, &task.spec.class, &task.failed_to_start_on())
             })
         });
         self.by_worker.len() < before
@@ -101,20 +138,23 @@ impl Reservations {
         kept
     }
 
-    /// Reserves workers for waiting tasks that were overtaken: of two tasks the less important one was
-    /// placed, of rank `last` at most, by a plan that was made from what had `arrived`. Moves reservations
+    /// Reserves workers for waiting tasks that were overtaken by what a pass has placed. Moves reservations
     /// to workers that are closer to having the room. Returns whether any has moved.
     pub(super) fn protect(
         &mut self,
         state: &State,
         plan: &mut Plan<'_>,
-        (last, arrived): (Rank, LogIndex),
-        placed: &BTreeSet<TaskId>,
+        overtaking: &Overtaking,
     ) -> bool {
         let mut has_moved = false;
-        let overtaken = state.heads().take_while(|head| head.rank() < last);
-        for head in overtaken.take(LOOKS_MAX).filter(|head| head.arrived() <= arrived) {
-            if placed.contains(&head.task()) {
+        let queues = overtaking.queues(state);
+        let overtaken = queues.into_iter().flat_map(|(queue, last)| {
+            let heads = state.heads(queue);
+            heads.take_while(move |head| last.is_none_or(|last| head.rank() < last))
+        });
+        let overtaken = overtaken.take(LOOKS_MAX);
+        for head in overtaken.filter(|head| head.arrived() <= overtaking.arrived) {
+            if overtaking.tasks.contains(&head.task()) {
                 continue;
             }
             let Some(task) = state.task(head.task()) else { continue };
@@ -176,7 +216,9 @@ pub(super) fn place(
     let task = state.task(waiting.task)?;
     let shunned = task.failed_to_start_on();
     let ends_by = task.spec.run_timeout.map(|run| state.meta().now.after(run).after(START_MARGIN));
-    let comes_before = |one: &Reservation<'_>| waiting.rank <= one.rank;
+    let comes_before = |one: &Reservation<'_>| {
+        one.task.spec.class.queue == waiting.class.queue && waiting.rank <= one.rank
+    };
     // Its own comes first.
     let (own, others) = (
         reservations.iter().filter(|one| one.rank == waiting.rank),

@@ -7,13 +7,14 @@ use cluster_state::{
     AGEING_STEP, AddressSource, AssignTasks, AttemptNumber, AttemptOutcome, AttemptRef, Command,
     ConnectWorker, Constraint, ConstraintOp, DataId, FinishAttempts, FinishedAttempt, Incarnation,
     LeaseTimes, LogIndex, Process, Proposal, RegisterWorker, Resources, SchedulingOrder,
-    SetScheduling, Specs, StartNumber, SubmitTasks, TaskSpec, Term, Tick, Timestamp,
+    SetScheduling, Specs, StartNumber, SubmitTasks, TaskId, TaskSpec, Term, Tick, Timestamp,
 };
 
 use super::*;
 
 mod ahead;
 mod explanations;
+mod queues;
 mod reservations;
 mod rounds;
 
@@ -110,6 +111,11 @@ impl Script {
         }));
     }
 
+    /// Returns the position in the log and the time on its clock.
+    fn moment(&self) -> (LogIndex, Timestamp) {
+        (LogIndex(self.index), Timestamp(self.now))
+    }
+
     /// Places tasks, and returns the verdicts.
     fn assign(&mut self, command: AssignTasks) -> Vec<Result<(), cluster_state::Rejection>> {
         self.index += 1;
@@ -124,7 +130,7 @@ impl Script {
     }
 
     fn pass(&self, placer: &mut Placer, strategy: Strategy, bounds: Bounds) -> Vec<Assignment> {
-        placer.pass(&self.state, LogIndex(self.index), strategy, bounds)
+        placer.pass(&self.state, self.moment(), strategy, bounds)
     }
 
     fn place(&self, strategy: Strategy) -> Vec<String> {
@@ -173,7 +179,13 @@ fn cpu(cpus: u64) -> Resources {
 }
 
 fn class(priority: u8, cpus: u64) -> Class {
-    Class { priority, resources: cpu(cpus), constraints: Vec::new(), worker: None }
+    Class {
+        priority,
+        resources: cpu(cpus),
+        constraints: Vec::new(),
+        worker: None,
+        ..Class::default()
+    }
 }
 
 #[test]

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use cluster_state::{
-    Attempt, AttemptNumber, AttemptOutcomeKind, Change, LogIndex, Record, State, Task, TaskId,
-    Timestamp, Worker, WorkerEvent, WorkerEventKind,
+    Attempt, AttemptNumber, AttemptOutcomeKind, Change, LogIndex, QueueName, Record, State, Task,
+    TaskId, TaskStateKind, Timestamp, Worker, WorkerEvent, WorkerEventKind,
 };
 
 /// One thing to be counted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Fact {
+    /// A task of a queue is over.
+    TaskFinished { state: TaskStateKind, queue: QueueName },
     /// The first attempt of a task began.
     TaskStarted { waited: Duration },
     /// An attempt ended.
@@ -57,7 +59,15 @@ impl Tally {
     /// Returns the facts in the change of one entry.
     pub(super) fn facts(&mut self, index: LogIndex, change: &Change) -> Vec<Fact> {
         match change {
-            Change::Put(Record::Task(task)) => self.of_task(task),
+            Change::Put(Record::Task(task)) => {
+                let mut facts = self.of_task(task);
+                // Such a record is written once: a task that runs again is live first.
+                if task.state.is_terminal() {
+                    let (state, queue) = (task.state.kind(), task.spec.class.queue.clone());
+                    facts.push(Fact::TaskFinished { state, queue });
+                }
+                facts
+            }
             Change::Put(Record::Worker(worker)) => {
                 let new = worker.history.iter().filter(|event| event.index == index);
                 new.filter_map(|event| of_worker(worker, event)).collect()
@@ -77,6 +87,7 @@ impl Tally {
                 | Record::Settings(_)
                 | Record::Audit(_)
                 | Record::Schedule(_)
+                | Record::Queue(_)
                 | Record::Orphan(_),
             )
             | Change::Delete(_) => Vec::new(),

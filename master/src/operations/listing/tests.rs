@@ -18,6 +18,7 @@ fn task(id: u64, state: TaskState) -> Arc<Task> {
         resources: Resources::default(),
         constraints: Vec::new(),
         worker: None,
+        ..Class::default()
     };
     let spec = TaskSpec {
         name: None,

@@ -24,7 +24,13 @@ fn a_bare_command_gets_the_defaults() {
         env: cluster_state::TextMap::default(),
         working_dir: None,
         stdin: None,
-        class: Arc::new(Class { priority: 50, resources, constraints: Vec::new(), worker: None }),
+        class: Arc::new(Class {
+            priority: 50,
+            resources,
+            constraints: Vec::new(),
+            worker: None,
+            ..Class::default()
+        }),
         max_attempts: 3,
         retry_backoff: Duration::from_secs(1),
         run_timeout: None,
@@ -71,6 +77,7 @@ fn a_full_task_is_read_to_the_last_field() {
             constraint("ssd", ConstraintOp::Exists),
         ],
         worker: Some("worker-1".parse().unwrap()),
+        ..Class::default()
     };
     assert_eq!(*spec.class, expected);
     assert_eq!(spec.retry_backoff, Duration::from_millis(250));

@@ -5,14 +5,43 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cluster_state::{
-    Class, IdempotencyKey, Level, LogIndex, OnDisconnect, SecretMap, SubmitTasks, Task, TaskId,
-    TaskReason, TaskSpec, TaskState, TextMap, Timestamp,
+    Class, Constraint, IdempotencyKey, Level, LogIndex, OnDisconnect, Resources, SecretMap,
+    SubmitTasks, Task, TaskId, TaskReason, TaskSpec, TaskState, TextMap, Timestamp, WorkerId,
 };
 use serde::{Deserialize, Serialize};
 
 use super::LEVEL;
 use super::attempts::AttemptBefore;
 use crate::codec::{CodecError, Versioned, read_body, write_body};
+
+/// A class in the one queue that there was.
+#[derive(Serialize, Deserialize)]
+struct ClassBefore {
+    priority: u8,
+    resources: Resources,
+    constraints: Vec<Constraint>,
+    worker: Option<WorkerId>,
+}
+
+impl From<&Class> for ClassBefore {
+    fn from(class: &Class) -> Self {
+        let Class { priority, resources, constraints, worker, queue: _, concurrency_key: _ } =
+            class;
+        Self {
+            priority: *priority,
+            resources: resources.clone(),
+            constraints: constraints.clone(),
+            worker: worker.clone(),
+        }
+    }
+}
+
+impl From<ClassBefore> for Class {
+    fn from(before: ClassBefore) -> Self {
+        let ClassBefore { priority, resources, constraints, worker } = before;
+        Self { priority, resources, constraints, worker, ..Self::default() }
+    }
+}
 
 /// A description without secret variables and timing.
 #[derive(Serialize, Deserialize)]
@@ -21,7 +50,7 @@ struct TaskSpecBefore {
     command: Vec<String>,
     env: TextMap,
     working_dir: Option<String>,
-    class: Arc<Class>,
+    class: ClassBefore,
     max_attempts: u32,
     retry_backoff: Duration,
     run_timeout: Option<Duration>,
@@ -32,7 +61,8 @@ struct TaskSpecBefore {
 impl TaskSpecBefore {
     /// Fails where the description has what no cluster below the level accepts.
     fn of(spec: &TaskSpec, cluster: Level) -> Result<Self, CodecError> {
-        if !spec.secret_env.is_empty() || spec.timing.is_some() || spec.stdin.is_some() {
+        let is_extended = spec.timing.is_some() || spec.stdin.is_some();
+        if !spec.secret_env.is_empty() || is_extended || !spec.class.is_plain() {
             return Err(CodecError::NoSuchEncoding(cluster));
         }
         let TaskSpec {
@@ -55,7 +85,7 @@ impl TaskSpecBefore {
             command,
             env,
             working_dir,
-            class,
+            class: ClassBefore::from(&*class),
             max_attempts,
             retry_backoff,
             run_timeout,
@@ -84,7 +114,7 @@ impl From<TaskSpecBefore> for Arc<TaskSpec> {
             command,
             env,
             working_dir,
-            class,
+            class: Arc::new(class.into()),
             max_attempts,
             retry_backoff,
             run_timeout,
@@ -206,7 +236,7 @@ impl Versioned for SubmitTasks {
 mod tests {
     use std::collections::BTreeMap;
 
-    use cluster_state::{Resources, Timing};
+    use cluster_state::Timing;
 
     use super::*;
     use crate::codec::{decode, encode};
@@ -218,6 +248,7 @@ mod tests {
             resources: Resources::default(),
             constraints: Vec::new(),
             worker: None,
+            ..Class::default()
         };
         let spec = TaskSpec {
             name: Some("n".to_owned()),
@@ -255,8 +286,8 @@ mod tests {
         let plain = submission(&[]);
         let early = encode(&plain, Level::FIRST).unwrap();
         let written = encode(&plain, LEVEL).unwrap();
-        // One for the absent standard input and the absent secrets each, too.
-        assert_eq!(written.len(), early.len() + 3);
+        // Others for the absent standard input, secrets and concurrency key, and for the queue's name.
+        assert_eq!(written.len(), early.len() + 5 + "default".len());
 
         let spec = plain.tasks.first().unwrap();
         let queue_timeout = Some(Duration::from_secs(60));

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use crate::{
     AuditAction, AuditOutcome, Command, CreateUserToken, DropOrphans, JobAction, KnownSchedule,
-    LabelWorker, NoteOrder, OrphanSelection, PutSchedule, Rejection, Reply, ScheduleName,
-    SchedulingOrder, SetSettings, StartJob, State, TaskId, TaskSpec, WorkerId,
+    LabelWorker, NoteOrder, OrphanSelection, PutQueue, PutSchedule, QueueName, QueueSettings,
+    Rejection, Reply, ScheduleName, SchedulingOrder, SetSettings, StartJob, State, TaskId,
+    TaskSpec, TokenId, WorkerId,
 };
 
 /// An order, as far as the trail tells of it. Nothing in it may be a secret: no digest, environment
@@ -25,6 +26,8 @@ impl Order {
         let order = |action, object: String| Self::new(action, object, String::new());
         let on_worker = |action, worker: &WorkerId| order(action, format!("worker/{worker}"));
         let on_schedule = |action, name: &ScheduleName| order(action, format!("schedule/{name}"));
+        let on_token = |action, token: &TokenId| order(action, format!("join-token/{token}"));
+        let on_queue = |action, name: &QueueName| order(action, format!("queue/{name}"));
         Some(match command {
             Command::RegisterWorker(one) => on_worker(AuditAction::RegisterWorker, &one.worker),
             Command::UnregisterWorker(one) => on_worker(AuditAction::UnregisterWorker, &one.worker),
@@ -35,12 +38,8 @@ impl Order {
             Command::CancelTask(command) => Self::of_task(AuditAction::CancelTask, command.task),
             Command::RetryTask(command) => Self::of_task(AuditAction::RetryTask, command.task.id),
             Command::StartJob(command) => Self::of_job(command),
-            Command::CreateToken(command) => {
-                order(AuditAction::CreateToken, format!("join-token/{}", command.token))
-            }
-            Command::RevokeToken(command) => {
-                order(AuditAction::RevokeToken, format!("join-token/{}", command.token))
-            }
+            Command::CreateToken(one) => on_token(AuditAction::CreateToken, &one.token),
+            Command::RevokeToken(one) => on_token(AuditAction::RevokeToken, &one.token),
             Command::CreateUserToken(command) => Self::of_new_token(command),
             Command::RevokeUserToken(command) => {
                 order(AuditAction::RevokeUserToken, format!("user-token/{}", command.token))
@@ -63,6 +62,9 @@ impl Order {
             Command::DeleteSchedule(one) => on_schedule(AuditAction::DeleteSchedule, &one.name),
             Command::PauseSchedule(one) => on_schedule(action_on_pause(one.is_paused), &one.name),
             Command::RunSchedule(one) => on_schedule(AuditAction::RunSchedule, &one.name),
+            Command::PutQueue(command) => Self::of_queue(command),
+            Command::PauseQueue(one) => on_queue(action_on_queue(one.is_paused), &one.name),
+            Command::DeleteQueue(one) => on_queue(AuditAction::DeleteQueue, &one.name),
             Command::NoteOrder(NoteOrder { action, object, detail, outcome }) => {
                 let noted = Some(outcome.clone());
                 Self { noted, ..Self::new(*action, object.clone(), detail.clone()) }
@@ -107,6 +109,18 @@ impl Order {
         };
         let detail = format!("{} in {}", plan.cron, plan.zone);
         Self::new(action, format!("schedule/{name}"), detail)
+    }
+
+    fn of_queue(PutQueue { name, settings, .. }: &PutQueue) -> Self {
+        let QueueSettings { weight, is_paused, max_running, max_running_per_key, rate } = settings;
+        let paused = if *is_paused { ", paused" } else { "" };
+        let max_running = max_running.map(|max| format!(", max_running {max}")).unwrap_or_default();
+        let rate = rate.map(|rate| format!(", rate {}/{} s", rate.starts, rate.per.as_secs()));
+        let detail = format!(
+            "weight {weight}{paused}{max_running}, max_running_per_key {max_running_per_key}{}",
+            rate.unwrap_or_default()
+        );
+        Self::new(AuditAction::PutQueue, format!("queue/{name}"), detail)
     }
 
     fn of_submission(tasks: &[Arc<TaskSpec>]) -> Self {
@@ -189,6 +203,10 @@ impl Order {
 
 const fn action_on_pause(is_paused: bool) -> AuditAction {
     if is_paused { AuditAction::PauseSchedule } else { AuditAction::ResumeSchedule }
+}
+
+const fn action_on_queue(is_paused: bool) -> AuditAction {
+    if is_paused { AuditAction::PauseQueue } else { AuditAction::ResumeQueue }
 }
 
 const fn action_on_scheduling(order: SchedulingOrder) -> AuditAction {

@@ -1,6 +1,7 @@
 //! Applies commands that place attempts on workers, at once or ahead of the room for them.
 
 use super::Apply;
+use super::queue::Starts;
 use crate::{
     Ahead, AssignAhead, AssignTasks, Assignment, Attempt, AttemptNumber, AttemptRef, HoldAttempts,
     Rejection, Reply, Resources, Scheduling, Task, TaskState, Worker, WorkerLoad,
@@ -11,16 +12,21 @@ impl Apply<'_> {
     /// the state may have changed since the leader read it.
     pub(super) fn assign_tasks(&mut self, command: &AssignTasks) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
-        let placements = command.assignments.iter();
-        Ok(Reply::Assigned(placements.map(|one| self.assign_task(one, None)).collect()))
+        Ok(self.assign(&command.assignments, None))
     }
 
     /// Gives queued tasks to workers that have no room for them yet.
     pub(super) fn assign_ahead(&mut self, command: &AssignAhead) -> Result<Reply, Rejection> {
         self.check_term(command.term)?;
-        let placements = command.assignments.iter();
-        let verdicts = placements.map(|one| self.assign_task(one, Some(Ahead::Untold)));
-        Ok(Reply::Assigned(verdicts.collect()))
+        Ok(self.assign(&command.assignments, Some(Ahead::Untold)))
+    }
+
+    fn assign(&mut self, assignments: &[Assignment], ahead: Option<Ahead>) -> Reply {
+        let mut starts = Starts::default();
+        let assignments = assignments.iter();
+        let verdicts = assignments.map(|one| self.assign_task(one, ahead, &mut starts)).collect();
+        self.record_starts(starts);
+        Reply::Assigned(verdicts)
     }
 
     /// Records that attempts wait at their worker. Skips those that have ended or begun since.
@@ -43,6 +49,7 @@ impl Apply<'_> {
         &mut self,
         assignment: &Assignment,
         ahead: Option<Ahead>,
+        starts: &mut Starts,
     ) -> Result<AttemptNumber, Rejection> {
         let task = self.live_task(assignment.task)?;
         if task.state != TaskState::Queued {
@@ -52,6 +59,7 @@ impl Apply<'_> {
         if task.due(self.now).is_some() {
             return Err(Rejection::invalid(&format!("it is too late to start task {}", task.id)));
         }
+        self.check_hold(&task.spec.class, starts)?;
         let worker = self.worker(&assignment.worker)?;
         self.check_worker(&task, &worker)?;
         match ahead {
@@ -62,6 +70,7 @@ impl Apply<'_> {
             Some(_) => self.check_queue(&task, &worker)?,
         }
 
+        self.count_start(&task.spec.class, starts);
         let number = self.meta.generation.next_attempt(&task);
         let mut attempts = task.attempts.clone();
         if attempts.len() >= self.limits().attempts_kept_max {

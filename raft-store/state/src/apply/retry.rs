@@ -79,6 +79,9 @@ impl Apply<'_> {
                 "the values of its secret variables were dropped when it was over; submit it anew",
             );
         }
+        if let Err(error) = self.check_queues([&task.spec].into_iter()) {
+            return refused(&error.to_string());
+        }
         let deadline = task.spec.timing.as_ref().and_then(|timing| timing.deadline);
         if let Some(When::At(at)) = deadline
             && at <= self.now

@@ -72,6 +72,7 @@ impl Apply<'_> {
 
     fn check_plan(&self, plan: &SchedulePlan) -> Result<(), Rejection> {
         check_spec(&plan.task, self.limits())?;
+        self.check_queues([&plan.task].into_iter())?;
         self.check_timing(0, &plan.task)?;
         if !plan.task.dependencies().is_empty() {
             return Err(Rejection::invalid("the task of a schedule waits for no others"));

@@ -91,6 +91,7 @@ impl Apply<'_> {
             bytes + graph.links.len() as u64 * (Limits::DEPENDENCY_BYTES + Limits::TIMING_BYTES);
         let key_bytes = self.check_key_room(command.idempotency_key.as_ref())?;
         self.check_tasks_room(count, bytes + key_bytes)?;
+        self.check_queues(command.tasks.iter())?;
         command.tasks.iter().enumerate().try_for_each(|(position, spec)| {
             check_spec(spec, limits)?;
             self.check_timing(position, spec)

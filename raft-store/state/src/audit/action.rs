@@ -99,6 +99,14 @@ actions! {
     ResumeSchedule = "resume-schedule",
     /// Start a run of a schedule.
     RunSchedule = "run-schedule",
+    /// Create a queue, or change its settings.
+    PutQueue = "put-queue",
+    /// Pause a queue.
+    PauseQueue = "pause-queue",
+    /// Resume a queue.
+    ResumeQueue = "resume-queue",
+    /// Delete a queue.
+    DeleteQueue = "delete-queue",
 }
 
 impl AuditAction {

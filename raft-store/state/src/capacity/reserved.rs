@@ -53,7 +53,7 @@ impl Plan<'_> {
             return false;
         }
         let before = Arc::clone(entry);
-        self.take(before, &class.resources);
+        self.take(&before, &class.resources);
         true
     }
 

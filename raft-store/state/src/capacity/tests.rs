@@ -47,7 +47,7 @@ fn worker(name: &str, total: Resources, zone: &str) -> Arc<Worker> {
 }
 
 fn class(resources: Resources) -> Class {
-    Class { priority: 50, resources, constraints: Vec::new(), worker: None }
+    Class { priority: 50, resources, constraints: Vec::new(), worker: None, ..Class::default() }
 }
 
 fn in_zone(zone: &str, resources: Resources) -> Class {

@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 use std::sync::Arc;
 
-use crate::backlog::{Backlog, Head, is_apart};
-use crate::{Task, TaskId, Timestamp};
+use super::named::Queues;
+use crate::backlog::{Head, is_apart};
+use crate::{Rank, Task, TaskId, Timestamp};
 
 /// Place of a task in the queue of its class: the time since which it has been queued or trying to run.
 /// Of two that were queued together the one that was submitted first comes first.
@@ -69,31 +70,39 @@ impl ClassQueue {
         before.take(most).count()
     }
 
+    /// Returns the number of tasks that wait before a rank, of those that may run on any worker of the
+    /// class, counted up to `most`.
+    pub(crate) fn ranked_before(
+        &self,
+        tasks: &BTreeMap<TaskId, Arc<Task>>,
+        rank: Rank,
+        most: usize,
+    ) -> usize {
+        let tasks = self.tasks.iter().map_while(|(_, task)| tasks.get(task));
+        tasks.take_while(|task| Rank::of(task) < rank).take(most).count()
+    }
+
     /// Adds a task. The backlog has it after [`Self::update_head`].
-    pub(super) fn insert(&mut self, task: &Task, backlog: &mut Backlog) {
+    pub(super) fn insert(&mut self, task: &Task, queues: &mut Queues) {
         if is_apart(task) {
             self.apart.insert(place(task));
-            backlog.enter(&Head::of(task));
+            queues.enter(&Head::of(task));
         } else {
             self.tasks.insert(place(task));
         }
     }
 
-    pub(super) fn remove(&mut self, task: &Task, backlog: &mut Backlog) {
+    pub(super) fn remove(&mut self, task: &Task, queues: &mut Queues) {
         if is_apart(task) {
             self.apart.remove(&place(task));
-            backlog.leave(&Head::of(task));
+            queues.leave(&Head::of(task));
         } else {
             self.tasks.remove(&place(task));
         }
     }
 
     /// Updates the backlog if the head has changed.
-    pub(super) fn update_head(
-        &mut self,
-        tasks: &BTreeMap<TaskId, Arc<Task>>,
-        backlog: &mut Backlog,
-    ) {
+    pub(super) fn update_head(&mut self, tasks: &BTreeMap<TaskId, Arc<Task>>, queues: &mut Queues) {
         self.has_changed = false;
         let next = self.tasks.first().and_then(|(_, next)| tasks.get(next));
         let head = next.map(|next| Head::of(next));
@@ -101,10 +110,10 @@ impl ClassQueue {
             return;
         }
         if let Some(before) = std::mem::replace(&mut self.head, head) {
-            backlog.leave(&before);
+            queues.leave(&before);
         }
         if let Some(after) = &self.head {
-            backlog.enter(after);
+            queues.enter(after);
         }
     }
 }

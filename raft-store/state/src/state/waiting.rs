@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use super::State;
+use crate::backlog::Backlog;
 use crate::index::ClassQueue;
 use crate::{
-    Candidates, Class, Head, LogIndex, Moment, Plan, Rank, Resources, Since, Task, Worker, WorkerId,
+    Candidates, Class, Footprint, Head, LogIndex, Moment, Plan, QueueName, Rank, Resources, Since,
+    Task, Worker, WorkerId,
 };
 
 impl State {
@@ -31,13 +33,14 @@ impl State {
     /// Returns the waiting task that was queued first.
     #[must_use]
     pub fn oldest_waiting(&self) -> Option<&Arc<Task>> {
-        self.task(self.index.backlog().oldest()?)
+        let oldest = self.index.queues().backlogs().filter_map(|(_, backlog)| backlog.oldest());
+        self.task(oldest.min().map(|(_, task)| task)?)
     }
 
-    /// Returns the next task of each waiting class, and those that stand for themselves, the most important
-    /// first.
-    pub fn heads(&self) -> impl Iterator<Item = &Head> {
-        self.index.backlog().by_rank()
+    /// Returns the next task of each waiting class of a queue, and those that stand for themselves, the most
+    /// important first. Of those with one concurrency key there is one at most.
+    pub fn heads(&self, queue: &QueueName) -> impl Iterator<Item = &Head> {
+        self.index.queues().backlog(queue).into_iter().flat_map(Backlog::by_rank)
     }
 
     /// Returns the current moment. The caller says `at` which entry of the log that is.
@@ -46,18 +49,41 @@ impl State {
         Moment { index: at, changes: self.growth.changes() }
     }
 
-    /// Returns the waiting classes, from rank `from` on, that may fit somewhere now although
+    /// Returns the waiting classes of a queue, from rank `from` on, that may fit somewhere now although
     /// nothing that waited fitted at the moment `since`.
     #[must_use]
-    pub fn candidates(&self, since: Since, from: Rank) -> Candidates<'_> {
+    pub fn candidates(
+        &self,
+        queue: &QueueName,
+        since: Since,
+        from: Rank,
+    ) -> Option<Candidates<'_>> {
         let worker = |id: &WorkerId| self.workers.get(id).map(Arc::as_ref);
-        Candidates::new(self.index.backlog(), (&self.capacity, &self.growth), worker, since, from)
+        let backlog = self.index.queues().backlog(queue)?;
+        let since = match since {
+            Since::Then(then) if !self.growth.has_opened_after(queue, then.index()) => since,
+            Since::Then(_) | Since::Unknown => Since::Unknown,
+        };
+        let places = (&self.capacity, &self.growth);
+        Some(Candidates::new(backlog, places, worker, since, from))
     }
 
-    /// Returns the waiting classes that a worker could run if it were empty, the most important first.
+    /// Returns the waiting classes of a queue that a worker could run if it were empty, the most important
+    /// first.
     #[must_use]
-    pub fn candidates_of<'a>(&'a self, worker: &'a Worker) -> Candidates<'a> {
-        Candidates::of_worker(self.index.backlog(), worker)
+    pub fn candidates_of<'a>(
+        &'a self,
+        queue: &QueueName,
+        worker: &'a Worker,
+    ) -> Option<Candidates<'a>> {
+        let backlog = self.index.queues().backlog(queue)?;
+        Some(Candidates::of_worker(backlog, worker))
+    }
+
+    /// Returns what the workers that take tasks have in total.
+    #[must_use]
+    pub const fn fleet(&self) -> &Footprint {
+        self.capacity.fleet()
     }
 
     /// Returns what is free on a worker for further attempts; `None` if it takes no tasks.

@@ -121,6 +121,7 @@ mod tests {
             resources: Resources::default(),
             constraints: Vec::new(),
             worker: None,
+            ..Class::default()
         };
         let labels = BTreeMap::from([("team".to_owned(), "blue".to_owned())]);
         let spec = TaskSpec {

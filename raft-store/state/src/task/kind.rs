@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::{AttemptOutcome, TaskState};
 
 /// State of a task without its data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum TaskStateKind {
     /// See [`TaskState::Blocked`].
     Blocked,

@@ -184,7 +184,13 @@ fn connection() -> ConnectWorker {
 /// Returns a task that fails with its first failure.
 pub(crate) fn spec(dependencies: Vec<Dependency>) -> Arc<TaskSpec> {
     let resources = Resources { cpu_milli: 1, slots: 1, ..Resources::default() };
-    let class = Class { priority: 50, resources, constraints: Vec::new(), worker: None };
+    let class = Class {
+        priority: 50,
+        resources,
+        constraints: Vec::new(),
+        worker: None,
+        ..Class::default()
+    };
     Arc::new(TaskSpec {
         name: None,
         command: vec!["true".to_owned()],

@@ -23,6 +23,7 @@ use aim::{Aim, aim_at, aim_at_past};
 use certificates::certificates;
 use jobs::jobs;
 use orders::{ordered, orphans, trail};
+use queues::queues;
 use schedules::schedules;
 use tasks::{retry, submit, submit_graph};
 use values::{attempt, epoch, finished, labels, resources, task, term, worker};
@@ -35,6 +36,8 @@ mod certificates;
 mod jobs;
 #[path = "orders.rs"]
 mod orders;
+#[path = "queues.rs"]
+mod queues;
 #[path = "schedules.rs"]
 mod schedules;
 #[path = "tasks.rs"]
@@ -162,6 +165,7 @@ fn command() -> impl Strategy<Value = Command> {
         1 => certificates(),
         4 => health(),
         4 => schedules(),
+        2 => queues(),
     ]
 }
 

@@ -71,6 +71,10 @@ pub(super) const NAMES: &[&str] = &[
     "run skipped",
     "run missed",
     "schedule deleted",
+    "queue",
+    "queue paused",
+    "queue used",
+    "queue deleted",
 ];
 
 /// Returns a name of what a change shows.
@@ -124,6 +128,12 @@ pub(super) fn change_name(change: &Change) -> Option<&'static str> {
         Change::Delete(Key::Job(_)) => None,
         Change::Put(Record::Schedule(schedule)) => run_name(schedule),
         Change::Delete(Key::Schedule(_)) => Some("schedule deleted"),
+        Change::Put(Record::Queue(queue)) => Some(match queue.settings.is_paused {
+            true => "queue paused",
+            false if queue.changed_index < queue.index => "queue used",
+            false => "queue",
+        }),
+        Change::Delete(Key::Queue(_)) => Some("queue deleted"),
         Change::Put(Record::Issuer(_) | Record::Holder(_) | Record::Cascade(_))
         | Change::Delete(Key::Holder(_) | Key::Cascade(_)) => None,
         Change::Put(Record::Leader(_) | Record::IdempotencyKey(_))

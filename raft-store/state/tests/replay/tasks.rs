@@ -12,6 +12,7 @@ use proptest::collection::{btree_map, vec};
 use proptest::option;
 use proptest::prelude::*;
 
+use super::queues::{key, queue};
 use super::values::{constraint, resources, worker};
 
 /// Draws a submission.
@@ -53,10 +54,11 @@ pub(super) fn spec() -> impl Strategy<Value = Arc<TaskSpec>> {
     let constraints = vec(constraint(), 0..2);
     // A priority above the highest makes the whole submission invalid.
     let priority = prop_oneof![8 => 0..=2_u8, 1 => Just(101_u8)];
-    let class = (priority, resources(0..3), constraints, option::weighted(0.1, worker())).prop_map(
-        |(priority, resources, constraints, worker)| {
+    let placed = (constraints, option::weighted(0.1, worker()));
+    let class = (priority, resources(0..3), placed, queue(), key()).prop_map(
+        |(priority, resources, (constraints, worker), queue, concurrency_key)| {
             let resources = Resources { slots: 1, ..resources };
-            Arc::new(Class { priority, resources, constraints, worker })
+            Arc::new(Class { priority, resources, constraints, worker, queue, concurrency_key })
         },
     );
     let run_timeout = option::of((1..3_000_u64).prop_map(Duration::from_millis));
@@ -134,6 +136,7 @@ pub(super) fn unknown_task() -> Task {
         resources: Resources::default(),
         constraints: Vec::new(),
         worker: None,
+        ..Class::default()
     };
     let spec = TaskSpec {
         name: None,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use cluster_state::{
     Class, Command, Dependency, DependencyKind, ExitCodes, IdempotencyKey, KnownEnds, Link,
-    LogIndex, OnDisconnect, Resources, RetryPolicy, RetryTask, SubmitGraph, SubmitTasks, TaskEnd,
-    TaskGraph, TaskId, TaskSpec, Timing, When,
+    LogIndex, OnDisconnect, QueueName, Resources, RetryPolicy, RetryTask, SubmitGraph, SubmitTasks,
+    TaskEnd, TaskGraph, TaskId, TaskSpec, Timing, When,
 };
 
 use super::Arguments;
@@ -32,6 +32,8 @@ impl Arguments<'_> {
                 },
                 constraints: self.list("where", constraint),
                 worker: self.named.remove("worker").map(parsed),
+                queue: self.named.remove("queue").map_or_else(QueueName::default, parsed),
+                concurrency_key: self.named.remove("lock").map(parsed),
             }),
             max_attempts: self.number("max_attempts", 3),
             retry_backoff: self.named.remove("backoff").map_or(Duration::from_secs(1), duration),

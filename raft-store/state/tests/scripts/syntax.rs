@@ -24,6 +24,8 @@ use words::{
 mod certificates;
 #[path = "jobs.rs"]
 mod jobs;
+#[path = "queues.rs"]
+pub(crate) mod queues;
 #[path = "schedules.rs"]
 pub(crate) mod schedules;
 #[path = "submission.rs"]
@@ -247,6 +249,7 @@ impl<'a> Arguments<'a> {
                 let (settings, by) = (self.settings(settings), "user:ada".to_owned());
                 Command::SetSettings(SetSettings { settings, base, by })
             }
+            "put-queue" | "pause-queue" | "resume-queue" | "delete-queue" => self.queues(verb),
             "schedule" | "reschedule" | "unschedule" | "pause" | "resume" | "run" | "advance" => {
                 self.schedules(verb)
             }

@@ -10,7 +10,7 @@ use cluster_state::{
     WorkerEventKind, WorkerStatus,
 };
 
-use crate::syntax::{View, schedules};
+use crate::syntax::{View, queues, schedules};
 use records::{
     holder_line, issuer_line, job_line, mass_loss_line, orphan_line, settings_lines, token_line,
     user_token_line,
@@ -165,6 +165,8 @@ fn change_lines(change: &Change, before: &Meta) -> Vec<String> {
         Change::Delete(Key::Audit(index)) => vec![format!("record {index} forgotten")],
         Change::Put(Record::Issuer(issuer)) => vec![issuer_line(issuer)],
         Change::Put(Record::Holder(holder)) => vec![holder_line(holder)],
+        Change::Put(Record::Queue(queue)) => vec![queues::line(queue)],
+        Change::Delete(Key::Queue(name)) => vec![format!("queue {name} deleted")],
         Change::Put(Record::Schedule(schedule)) => schedules::lines(schedule, time),
         Change::Delete(Key::Schedule(name)) => vec![format!("schedule {name} deleted")],
         Change::Delete(Key::Holder(id)) => vec![format!("{id} dropped")],

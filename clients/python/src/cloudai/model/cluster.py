@@ -135,6 +135,8 @@ class QueueClass:
     tasks: int
     next_task_id: str
     next_queued_at: datetime
+    queue: str = "default"
+    concurrency_key: str | None = None
     resources: Resources | None = None
     constraints: tuple[Constraint, ...] = ()
     worker_id: str | None = None
@@ -189,6 +191,8 @@ class TaskExplanation:
     """Number of workers that have room for it now."""
     obstacles: tuple[ObstructedWorkers, ...] = ()
     """Obstacles between the task and the other workers."""
+    position: int | None = None
+    """Number of tasks that wait before it in its queue, counted up to 1,000."""
 
 
 @dataclass(frozen=True, kw_only=True)

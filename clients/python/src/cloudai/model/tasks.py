@@ -122,6 +122,10 @@ class TaskSpec:
     """Conditions on the worker, all of which must hold."""
     worker_id: str | None = None
     """Only worker that may run it."""
+    queue: str | None = None
+    """Queue in which it waits; ``default``."""
+    concurrency_key: str | None = None
+    """Name that tasks of a queue share which must not all run at once."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels for queries."""
     max_attempts: int | None = None
@@ -223,6 +227,10 @@ class Task:
     """Reason for the state."""
     resources: Resources | None = None
     """Resources that it needs, defaults included."""
+    queue: str | None = None
+    """Queue in which it waits, where it is not ``default``."""
+    concurrency_key: str | None = None
+    """Name that it shares with tasks of its queue which must not all run at once."""
     labels: Mapping[str, str] = field(default_factory=dict)
     """Labels for queries."""
     started_at: datetime | None = None

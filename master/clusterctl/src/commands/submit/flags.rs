@@ -25,6 +25,8 @@ pub(super) fn given(
         priority: spec.priority,
         constraints: spec.constraints,
         worker_id: spec.worker,
+        queue: spec.queue,
+        concurrency_key: spec.concurrency_key,
         max_attempts: timing.max_attempts,
         retry_backoff: timing.retry_backoff,
         run_timeout: timing.run_timeout,
@@ -58,6 +60,8 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
         priority,
         constraints,
         worker_id,
+        queue,
+        concurrency_key,
         max_attempts,
         retry_backoff,
         run_timeout,
@@ -85,6 +89,8 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
         (name, &mut task.name),
         (working_dir, &mut task.working_dir),
         (worker_id, &mut task.worker_id),
+        (queue, &mut task.queue),
+        (concurrency_key, &mut task.concurrency_key),
         (retry_backoff, &mut task.retry_backoff),
         (run_timeout, &mut task.run_timeout),
         (delay, &mut task.delay),
@@ -112,14 +118,18 @@ pub(super) fn put_before(given: &v1::TaskSpec, task: &mut v1::TaskSpec) {
     {
         own.extend(given.clone());
     }
-    if let Some(v1::Resources { cpu, memory_mb, storage_mb, gpu, custom }) = resources {
-        let own = task.resources.get_or_insert_default();
-        put(cpu.as_ref(), &mut own.cpu);
-        put(memory_mb.as_ref(), &mut own.memory_mb);
-        put(storage_mb.as_ref(), &mut own.storage_mb);
-        put(gpu.as_ref(), &mut own.gpu);
-        own.custom.extend(custom.clone());
+    if let Some(given) = resources {
+        put_resources(given, task.resources.get_or_insert_default());
     }
+}
+
+fn put_resources(given: &v1::Resources, own: &mut v1::Resources) {
+    let v1::Resources { cpu, memory_mb, storage_mb, gpu, custom } = given;
+    put(cpu.as_ref(), &mut own.cpu);
+    put(memory_mb.as_ref(), &mut own.memory_mb);
+    put(storage_mb.as_ref(), &mut own.storage_mb);
+    put(gpu.as_ref(), &mut own.gpu);
+    own.custom.extend(custom.clone());
 }
 
 fn put<T: Clone>(given: Option<&T>, own: &mut Option<T>) {
@@ -157,7 +167,7 @@ mod tests {
     }
 
     /// A flag for each field: a field that a task gains needs one, and a line here.
-    const FLAGS: [(&str, &[&str]); 26] = [
+    const FLAGS: [(&str, &[&str]); 28] = [
         ("name", &["--name", "n"]),
         ("command", &["--", "echo", "hello"]),
         ("env", &["--env", "A=1"]),
@@ -180,6 +190,8 @@ mod tests {
         ("priority", &["--priority", "9"]),
         ("constraints", &["--constraint", "zone in a,b"]),
         ("worker_id", &["--worker", "w1"]),
+        ("queue", &["--queue", "night"]),
+        ("concurrency_key", &["--concurrency-key", "db"]),
         ("max_attempts", &["--max-attempts", "2"]),
         ("retry_backoff", &["--retry-backoff", "2s"]),
         ("run_timeout", &["--run-timeout", "1m"]),

@@ -32,7 +32,7 @@ fn give(script: &Script, wishes: &[(&str, usize)]) -> Vec<Assignment> {
         most: *most,
         places: vec![cpu(1), cpu(2)],
     });
-    Placer::default().ahead(&script.state, LogIndex(script.index), &wishes.collect::<Vec<_>>())
+    Placer::default().ahead(&script.state, script.moment(), &wishes.collect::<Vec<_>>())
 }
 
 fn in_zone(zone: &str) -> Class {
@@ -115,5 +115,5 @@ fn a_wish_counts_for_its_registration_only() {
     script.tasks(2, &class(50, 1));
     let worker: WorkerId = "w1".parse().unwrap();
     let wish = Wish { worker, epoch: Epoch(2), most: 2, places: vec![cpu(1)] };
-    assert_eq!(Placer::default().ahead(&script.state, LogIndex(script.index), &[wish]), []);
+    assert_eq!(Placer::default().ahead(&script.state, script.moment(), &[wish]), []);
 }

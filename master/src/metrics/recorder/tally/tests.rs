@@ -85,6 +85,7 @@ fn submit() -> Command {
         resources: Resources::default(),
         constraints: Vec::new(),
         worker: None,
+        ..Class::default()
     };
     let spec = TaskSpec {
         name: None,
@@ -128,6 +129,10 @@ fn finish(log: &Log, number: u32, code: i32) -> Command {
     Command::FinishAttempts(FinishAttempts { worker, epoch, attempts: vec![finished] })
 }
 
+fn completed() -> Fact {
+    Fact::TaskFinished { state: TaskStateKind::Completed, queue: QueueName::default() }
+}
+
 fn epoch(log: &Log) -> Epoch {
     log.state.worker(&worker()).unwrap().epoch
 }
@@ -147,7 +152,7 @@ fn a_start_counts_once_a_task_and_an_end_once_an_attempt() {
     assert_eq!(log.apply(10, start(&log, 2)), [], "a retry is no start of the task");
     assert_eq!(
         log.apply(11, finish(&log, 2, 0)),
-        [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed }]
+        [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed }, completed()]
     );
 }
 
@@ -157,6 +162,7 @@ fn a_task_that_ended_before_its_confirmation_has_started() {
     let expected = [
         Fact::TaskStarted { waited: seconds(3) },
         Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed },
+        completed(),
     ];
     assert_eq!(log.apply(7, finish(&log, 1, 0)), expected);
 }
@@ -200,6 +206,6 @@ fn what_was_placed_before_the_first_look_is_known() {
     log.tally = Tally::of(&log.state);
     assert_eq!(
         log.apply(7, finish(&log, 1, 0)),
-        [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed }]
+        [Fact::AttemptEnded { outcome: AttemptOutcomeKind::Completed }, completed()]
     );
 }

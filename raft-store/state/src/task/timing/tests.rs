@@ -15,6 +15,7 @@ fn failed(id: u64, failures: u32, timing: Timing) -> Task {
         resources: Resources::default(),
         constraints: Vec::new(),
         worker: None,
+        ..Class::default()
     };
     let spec = TaskSpec {
         name: None,
