@@ -189,9 +189,7 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
     for (path, attribute) in named_values(&descriptors) {
         config = config.field_attribute(path, attribute);
     }
-    let of_tasks = OMITTED.map(|field| format!("cloudai.v1.Task.{field}"));
-    let of_attempts = OMITTED_OF_ATTEMPTS.map(|field| format!("cloudai.v1.Attempt.{field}"));
-    for path in of_tasks.into_iter().chain(of_attempts) {
+    for path in omitted() {
         config =
             config.field_attribute(path, "#[serde(skip_serializing_if = \"Option::is_none\")]");
     }
@@ -232,6 +230,13 @@ pub(crate) fn generate(root: &Path) -> Result<(), Box<dyn Error>> {
         )
         .compile_fds(descriptors)?;
     Ok(())
+}
+
+/// Returns the fields that JSON leaves out where they are absent.
+fn omitted() -> impl Iterator<Item = String> {
+    let of_tasks = OMITTED.map(|field| format!("cloudai.v1.Task.{field}"));
+    let of_attempts = OMITTED_OF_ATTEMPTS.map(|field| format!("cloudai.v1.Attempt.{field}"));
+    of_tasks.into_iter().chain(of_attempts)
 }
 
 /// Returns the fields of bodies that hold an enum, with the attributes by which JSON names its values.

@@ -112,6 +112,7 @@ pub enum AgentError {
 
 impl Agent {
     /// Starts a worker.
+    #[expect(clippy::too_many_lines, reason = "parts start one by one, in an order that matters")]
     pub async fn start(config: &Config, host: Host) -> Result<Self, AgentError> {
         // First, so that nothing is written when the address is taken.
         let server = Server::bind(config.listen).await?;

@@ -293,8 +293,9 @@ impl SessionKeeper {
         match end {
             SessionEnd::Stopped => return,
             SessionEnd::Signaled(signal) => return self.on_signal(signal),
-            SessionEnd::RegisterAgain => info!("leader asks to register again"),
-            SessionEnd::DevicesChanged => info!("devices have changed, registering again"),
+            again @ (SessionEnd::RegisterAgain | SessionEnd::DevicesChanged) => {
+                info!(reason = %again, "registering again");
+            }
             SessionEnd::LeaseLapsed => warn!("lease lapsed, looking for the leader"),
             SessionEnd::LeaderLost { leader, error } => {
                 warn!(leader, %error, "leader lost, looking for it");

@@ -132,7 +132,11 @@ fn ids_of(value: toml::Value) -> Result<Vec<String>, String> {
         .map(|id| match id {
             toml::Value::String(id) => Ok(id),
             toml::Value::Integer(number) => Ok(number.to_string()),
-            other => Err(format!("ids holds {}, not texts", other.type_str())),
+            other @ (toml::Value::Float(_)
+            | toml::Value::Boolean(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_)) => Err(format!("ids holds {}, not texts", other.type_str())),
         })
         .collect()
 }

@@ -38,7 +38,7 @@ impl DeviceFiles {
 
 impl Source for DeviceFiles {
     fn look(&self) -> Result<Vec<Sighting>, SourceError> {
-        Ok(self.numbers().iter().map(|number| Sighting::numbered(number, None)).collect())
+        Ok(self.numbers().into_iter().map(|number| Sighting::numbered(number, None)).collect())
     }
 }
 

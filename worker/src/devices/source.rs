@@ -61,7 +61,7 @@ impl Sighting {
 
     /// Creates a sighting of a device that is known by its number only.
     #[must_use]
-    pub(crate) fn numbered(number: impl ToString, fault: Option<String>) -> Self {
+    pub(crate) fn numbered(number: u32, fault: Option<String>) -> Self {
         let number = number.to_string();
         let device = Device { id: number.clone(), number, about: String::new() };
         Self { device, fault }

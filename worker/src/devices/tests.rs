@@ -89,13 +89,12 @@ async fn slices_count_as_gpus_and_each_attempt_sees_its_own() {
 async fn an_attempt_waits_for_devices_of_one_that_ends_and_not_for_ever() {
     let devices = devices(&FakeLibrary::default(), &[]);
     let a = held(&devices, A, &wanted(2)).await;
-    let waiting = tokio::spawn({
-        let devices = devices.clone();
-        async move { held(&devices, B, &wanted(3)).await }
-    });
-    tokio::time::sleep(PATIENCE / 2).await;
-    drop(a);
-    let b = waiting.await.unwrap();
+    let ending = async {
+        tokio::time::sleep(PATIENCE / 2).await;
+        drop(a);
+    };
+    let all = wanted(3);
+    let (b, ()) = tokio::join!(held(&devices, B, &all), ending);
     assert_eq!(variables(&b)["CLOUDAI_GPUS"], "GPU-a,MIG-b,MIG-c");
 
     let refused = devices.acquire(A, Some(&wanted(1))).await.unwrap_err();

@@ -28,7 +28,7 @@ fn content(task: v1::Task) -> Result<Vec<u8>, Failure> {
     let is_over = task.is_terminal();
     let v1::Task { task_id, state, result, result_error, .. } = task;
     if !is_over {
-        let state = name_of::<v1::TaskState>(state).into();
+        let state = name_of::<v1::TaskState>(state);
         return Err(Failure::StillGoing { task_id, state });
     }
     match (result, result_error) {
