@@ -24,6 +24,8 @@ from cloudai import (
     NoLeader,
     NotFound,
     OutcomeUnknown,
+    QueueRate,
+    QueueSpec,
     Resources,
     ScheduleSpec,
     TaskEvent,
@@ -127,6 +129,26 @@ def test_workers_are_shown_and_ordered_about(client: Client) -> None:
     status = client.status()
     assert len(status.members) == 3
     assert status.workers["active"] == 2
+
+
+def test_a_queue_is_paused_and_resumed(client: Client) -> None:
+    name = f"q-{uuid.uuid4()}"
+    spec = QueueSpec(name=name, weight=2, max_running=1, rate=QueueRate(starts=100, per="1s"))
+    assert client.put_queue(spec).weight == 2
+    assert client.pause_queue(name).paused
+    task_id = client.submit(shell("true", queue=name, concurrency_key="k")).task_id
+    with pytest.raises(WaitTimeout):
+        client.wait(task_id, 0.3)
+    assert client.get(task_id).queue == name
+    assert client.named_queue(name).waiting == 1
+    with pytest.raises(Conflict):
+        client.delete_queue(name)
+    assert not client.resume_queue(name).paused
+    client.wait(task_id, PATIENCE)
+    assert name in [queue.name for queue in client.queues()]
+    client.delete_queue(name)
+    with pytest.raises(NotFound):
+        client.named_queue(name)
 
 
 def test_a_schedule_lives_and_dies(client: Client) -> None:

@@ -16,7 +16,15 @@ import httpx
 import pytest
 
 import cloudai
-from cloudai import Client, CloudAIError, ScheduleSpec, TaskSelection, TaskSpec
+from cloudai import (
+    Client,
+    CloudAIError,
+    QueueRate,
+    QueueSpec,
+    ScheduleSpec,
+    TaskSelection,
+    TaskSpec,
+)
 from cloudai.errors import _BY_KIND
 from cloudai.model.codec import OpenEnum
 
@@ -125,6 +133,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "retry_tasks": (TaskSelection(all=True),),
     "create_schedule": (ScheduleSpec(name="n", cron="@daily", task=TaskSpec(command=["true"])),),
     "replace_schedule": (ScheduleSpec(name="n", cron="@daily", task=TaskSpec(command=["true"])),),
+    "put_queue": (QueueSpec(name="q", rate=QueueRate(starts=1, per=1)),),
     "cordon": ("worker-1",),
 }
 OPTIONS: dict[str, dict[str, Any]] = {

@@ -10,7 +10,7 @@ from typing import TypeVar
 import httpx
 
 from .client import CONNECTIONS, EndpointList, context_of
-from .core import cluster_calls, event_calls, log_calls, schedule_calls, task_calls
+from .core import cluster_calls, event_calls, log_calls, queue_calls, schedule_calls, task_calls
 from .core.calling import Timeouts
 from .credentials import Credentials, PathLike, from_environment
 from .drivers import KEEP_ALIVE, AsyncDriver
@@ -23,6 +23,8 @@ from .model import (
     NextRun,
     OutputStream,
     Position,
+    Queue,
+    QueueSpec,
     QueueSummary,
     Schedule,
     ScheduleSpec,
@@ -281,6 +283,32 @@ class AsyncClient:
         )
         place = event_calls.EventPlace(from_index, cluster_id)
         return self._driver.iterate(event_calls.events(self._context, wanted, place))
+
+    # Named queues
+
+    async def queues(self, *, consistency: Consistency | None = None) -> list[Queue]:
+        """Return the named queues, by name."""
+        return await self._driver.run(queue_calls.queues(self._context, consistency))
+
+    async def named_queue(self, name: str, *, consistency: Consistency | None = None) -> Queue:
+        """Return a named queue."""
+        return await self._driver.run(queue_calls.named_queue(self._context, name, consistency))
+
+    async def put_queue(self, spec: QueueSpec) -> Queue:
+        """Create a named queue, or set all that it has."""
+        return await self._driver.run(queue_calls.put_queue(self._context, spec))
+
+    async def pause_queue(self, name: str) -> Queue:
+        """Start none of its tasks from here on; those that run go on."""
+        return await self._driver.run(queue_calls.pause_queue(self._context, name, paused=True))
+
+    async def resume_queue(self, name: str) -> Queue:
+        """Start its tasks again."""
+        return await self._driver.run(queue_calls.pause_queue(self._context, name, paused=False))
+
+    async def delete_queue(self, name: str) -> None:
+        """Delete a named queue that has no live tasks and that no schedule names."""
+        await self._driver.run(queue_calls.delete_queue(self._context, name))
 
     # Schedules
 

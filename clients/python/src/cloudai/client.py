@@ -10,7 +10,7 @@ from typing import TypeVar, Union
 
 import httpx
 
-from .core import cluster_calls, event_calls, log_calls, schedule_calls, task_calls
+from .core import cluster_calls, event_calls, log_calls, queue_calls, schedule_calls, task_calls
 from .core.calling import Context, Timeouts
 from .core.endpoints import Endpoints, normalized
 from .credentials import Credentials, PathLike, from_environment
@@ -24,6 +24,8 @@ from .model import (
     NextRun,
     OutputStream,
     Position,
+    Queue,
+    QueueSpec,
     QueueSummary,
     Schedule,
     ScheduleSpec,
@@ -292,6 +294,32 @@ class Client:
         )
         place = event_calls.EventPlace(from_index, cluster_id)
         return self._driver.iterate(event_calls.events(self._context, wanted, place))
+
+    # Named queues
+
+    def queues(self, *, consistency: Consistency | None = None) -> list[Queue]:
+        """Return the named queues, by name."""
+        return self._driver.run(queue_calls.queues(self._context, consistency))
+
+    def named_queue(self, name: str, *, consistency: Consistency | None = None) -> Queue:
+        """Return a named queue."""
+        return self._driver.run(queue_calls.named_queue(self._context, name, consistency))
+
+    def put_queue(self, spec: QueueSpec) -> Queue:
+        """Create a named queue, or set all that it has."""
+        return self._driver.run(queue_calls.put_queue(self._context, spec))
+
+    def pause_queue(self, name: str) -> Queue:
+        """Start none of its tasks from here on; those that run go on."""
+        return self._driver.run(queue_calls.pause_queue(self._context, name, paused=True))
+
+    def resume_queue(self, name: str) -> Queue:
+        """Start its tasks again."""
+        return self._driver.run(queue_calls.pause_queue(self._context, name, paused=False))
+
+    def delete_queue(self, name: str) -> None:
+        """Delete a named queue that has no live tasks and that no schedule names."""
+        self._driver.run(queue_calls.delete_queue(self._context, name))
 
     # Schedules
 

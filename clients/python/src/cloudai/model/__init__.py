@@ -29,6 +29,7 @@ from .events import (
     UsageEvent,
     WorkerEvent,
 )
+from .queues import Queue, QueueRate, QueueSpec
 from .schedules import (
     NextRun,
     NextRuns,
@@ -78,7 +79,10 @@ __all__ = [
     "OutputStream",
     "Position",
     "PriorityDepth",
+    "Queue",
     "QueueClass",
+    "QueueRate",
+    "QueueSpec",
     "QueueSummary",
     "Resources",
     "Schedule",

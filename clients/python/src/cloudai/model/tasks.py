@@ -123,7 +123,7 @@ class TaskSpec:
     worker_id: str | None = None
     """Only worker that may run it."""
     queue: str | None = None
-    """Queue in which it waits; ``default``."""
+    """Queue in which it waits, which must exist; ``default``."""
     concurrency_key: str | None = None
     """Name that tasks of a queue share which must not all run at once."""
     labels: Mapping[str, str] = field(default_factory=dict)
