@@ -45,6 +45,8 @@ pub(crate) struct Placer {
     reservations: Reservations,
     /// True if room that was kept from others may be theirs now, although it has not grown.
     has_released: bool,
+    /// True if a queue that was held back at some time of the last round may start tasks since.
+    has_opened: bool,
 }
 
 /// A round that is not over.
@@ -92,6 +94,7 @@ impl Placer {
         let probes_max = line.probes().saturating_add(bounds.probes);
         let mut choice = Choice {
             state,
+            now,
             preference: preference(strategy),
             reserved,
             without_room: BTreeSet::new(),
@@ -108,6 +111,8 @@ impl Placer {
 
         let is_held = |queue: &&QueueName| state.starts_left(queue, now).is_err();
         let mut held = under_way.map(|one| one.held).unwrap_or_default();
+        // No change of the state tells of a start that a rate allows again between two passes.
+        self.has_opened = rest.is_none() && held.iter().any(|queue| !is_held(&queue));
         held.extend(state.queues_in_use().filter(is_held).chain(line.exhausted()).cloned());
         match rest {
             Some(from) => self.under_way = Some(UnderWay { began_at, from, held }),
@@ -144,7 +149,7 @@ impl Placer {
     /// Tells whether the last pass has ended its round.
     #[must_use]
     pub(crate) const fn is_over(&self) -> bool {
-        self.under_way.is_none() && !self.has_released
+        self.under_way.is_none() && !self.has_released && !self.has_opened
     }
 
     /// Handles placements that were not committed as decided: the next round considers every class.
@@ -190,6 +195,7 @@ fn fill<'a>(
 /// Finds workers for tasks.
 struct Choice<'a> {
     state: &'a State,
+    now: Timestamp,
     preference: Preference,
     reserved: Vec<Reservation<'a>>,
     /// Classes with workers that were avoided without finding another one: the next task that
@@ -201,7 +207,7 @@ impl<'a> Choice<'a> {
     /// Chooses a worker for a task: one that is reserved where it may use that.
     fn place(&mut self, plan: &mut Plan<'_>, waiting: &Waiting<'a>) -> Option<WorkerId> {
         self.place_beside_reserved(plan, waiting)
-            .or_else(|| reservation::place(self.state, plan, &self.reserved, waiting))
+            .or_else(|| reservation::place((self.state, self.now), plan, &self.reserved, waiting))
     }
 
     /// Chooses a worker for a task. A task that has failed to start is kept from the workers where

@@ -106,6 +106,10 @@ pub(super) struct Leading {
     clock_offsets: Family<Peer, Gauge<f64, AtomicU64>>,
 }
 
+fn terminal_states() -> impl Iterator<Item = TaskStateKind> {
+    TaskStateKind::ALL.into_iter().filter(|state| state.is_terminal())
+}
+
 /// A histogram of times from seconds to weeks.
 #[derive(Clone)]
 pub(super) struct LongSeconds(Histogram);
@@ -153,7 +157,7 @@ impl Leading {
         for outcome in AttemptOutcomeKind::ALL {
             drop(leading.ended.get_or_create(&Label("outcome", outcome.name())));
         }
-        for state in TaskStateKind::ALL.into_iter().filter(|state| state.is_terminal()) {
+        for state in terminal_states() {
             let labels = FinishedIn(state, QueueName::default());
             drop(leading.finished.get_or_create(&labels));
         }
@@ -211,6 +215,13 @@ impl Leading {
 
     pub(super) fn on_task_finished(&self, state: TaskStateKind, queue: &QueueName) {
         self.finished.get_or_create(&FinishedIn(state, queue.clone())).inc();
+    }
+
+    /// Forgets what was counted of a queue, so that there are no more series than there are queues.
+    pub(super) fn on_queue_deleted(&self, queue: &QueueName) {
+        for state in terminal_states() {
+            self.finished.remove(&FinishedIn(state, queue.clone()));
+        }
     }
 
     pub(super) fn on_scheduled_runs(&self, counts: RunCounts) {

@@ -3,7 +3,7 @@
 
 mod tally;
 
-use cluster_state::{Change, LogIndex, Record};
+use cluster_state::{Change, Key, LogIndex, Record};
 use raft_store::{Node, Published};
 use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +60,10 @@ impl Recorder {
             // seen twice, and changes nothing the second time.
             let leads = record.leader == self.node.id();
             self.tally = leads.then(|| self.tally_now());
+        }
+        // On a follower, too: it may lead again.
+        if let Change::Delete(Key::Queue(queue)) = change {
+            self.metrics.shared.leading.on_queue_deleted(queue);
         }
         let Some(tally) = &mut self.tally else { return };
         let is_leading = self.node.leadership().borrow().is_leading();

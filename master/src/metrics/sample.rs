@@ -262,7 +262,7 @@ fn queues(state: &State) -> BTreeMap<QueueName, [(&'static str, u64); 2]> {
 }
 
 fn queue_oldest(state: &State, now: Timestamp) -> Duration {
-    state.oldest_waiting().map_or(Duration::ZERO, |oldest| now.since(oldest.queued_at()))
+    state.oldest_not_paused().map_or(Duration::ZERO, |oldest| now.since(oldest.queued_at()))
 }
 
 impl Collector for ClusterSample {
@@ -315,7 +315,7 @@ impl Collector for ClusterSample {
         }
 
         let oldest = ConstGauge::new(self.queue_oldest.as_secs_f64());
-        let help = "Age of the oldest task that waits for a worker";
+        let help = "Age of the oldest task that waits for a worker, but for paused queues";
         oldest.encode(encoder.encode_descriptor(
             "queue_oldest_seconds",
             help,

@@ -1,5 +1,7 @@
 //! Tests of a scrape on a leader and on a follower.
 
+use cluster_state::{QueueName, TaskStateKind};
+
 use super::*;
 
 fn scrape(metrics: &Metrics, is_leader: bool) -> String {
@@ -77,6 +79,19 @@ fn counters_of_a_leader_begin_at_zero() {
         assert!(text.lines().any(|found| found == line), "{line} is not in\n{text}");
     }
     assert!(text.ends_with("# EOF\n"));
+}
+
+#[test]
+fn what_was_counted_of_a_queue_is_gone_with_the_queue() {
+    let metrics = Metrics::new();
+    let (leading, night) = (&metrics.shared.leading, "night".parse().unwrap());
+    leading.on_task_finished(TaskStateKind::Completed, &night);
+    leading.on_task_finished(TaskStateKind::Completed, &QueueName::default());
+    assert!(scrape(&metrics, true).contains("queue=\"night\""));
+    leading.on_queue_deleted(&night);
+    let text = scrape(&metrics, true);
+    let left = "cloudai_tasks_finished_total{state=\"completed\",queue=\"default\"} 1";
+    assert!(!text.contains("queue=\"night\"") && text.contains(left), "{text}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(crate) struct ExplainedTask {
     pub(crate) shown: ShownTask,
     /// Present while it waits for a worker.
     pub(crate) explanation: Option<Explanation>,
-    /// Number of tasks that wait before it in its queue, likewise.
+    /// Number of tasks that wait before it in its queue and are not held back by a concurrency key, likewise.
     pub(crate) position: Option<usize>,
 }
 
@@ -96,7 +96,8 @@ impl Operations {
         }
         for Reverse((tasks, Reverse(class))) in longest.into_sorted_vec() {
             // It may have been emptied meanwhile.
-            summary.classes.extend(reader.with(|state| class_summary(state, class, tasks)));
+            let now = self.node().clock().now();
+            summary.classes.extend(reader.with(|state| class_summary(state, (class, tasks), now)));
         }
         Ok(mark.on(summary))
     }
@@ -132,9 +133,13 @@ fn portion(state: &State, after: Option<&Arc<Class>>) -> Vec<(Arc<Class>, usize)
     }
 }
 
-fn class_summary(state: &State, class: Arc<Class>, tasks: usize) -> Option<ClassSummary> {
+fn class_summary(
+    state: &State,
+    (class, tasks): (Arc<Class>, usize),
+    now: Timestamp,
+) -> Option<ClassSummary> {
     let next = state.class_queue(&class)?.tasks().next()?;
     let next = Arc::clone(state.task(next)?);
-    let pending_reason = PendingReason::of(state, &next);
+    let pending_reason = PendingReason::of(state, &next, now);
     Some(ClassSummary { class, tasks, next, pending_reason })
 }

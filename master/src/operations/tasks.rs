@@ -194,7 +194,8 @@ impl Operations {
 
     /// Returns a view of a task with the reason that it waits.
     fn view(&self, task: Arc<Task>) -> TaskView {
-        let reason = self.node().reader().with(|state| PendingReason::of(state, &task));
+        let now = self.node().clock().now();
+        let reason = self.node().reader().with(|state| PendingReason::of(state, &task, now));
         let reason = reason.or_else(|| self.sessions().leading().ok()?.undelivered.reason(&task));
         TaskView { task, pending_reason: reason.map(|reason| reason.to_string()) }
     }
@@ -204,9 +205,10 @@ impl Operations {
     /// task has its reason from its own worker.
     fn views(&self, page: &[Arc<Task>]) -> Vec<TaskView> {
         let mut reasons = BTreeMap::<&Class, Option<String>>::new();
+        let (reader, now) = (self.node().reader(), self.node().clock().now());
         for task in page.iter().filter(|task| task.state == TaskState::Queued) {
             reasons.entry(&task.spec.class).or_insert_with(|| {
-                let reason = self.node().reader().with(|state| PendingReason::of(state, task));
+                let reason = reader.with(|state| PendingReason::of(state, task, now));
                 reason.map(|reason| reason.of_class())
             });
         }

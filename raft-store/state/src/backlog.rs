@@ -109,7 +109,8 @@ impl Head {
         self.arrived
     }
 
-    const fn queueing(&self) -> (Timestamp, TaskId) {
+    /// Returns its place in the order in which tasks were queued.
+    pub(crate) const fn queueing(&self) -> (Timestamp, TaskId) {
         (self.queued_at, self.rank.task)
     }
 

@@ -16,6 +16,8 @@ use cluster_state::{
 
 #[path = "bounds/jobs.rs"]
 mod jobs;
+#[path = "bounds/queues.rs"]
+mod queues;
 
 #[test]
 fn one_tick_fires_a_bounded_number_of_timers() {

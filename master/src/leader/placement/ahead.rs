@@ -13,7 +13,7 @@ use super::reservation::Reservations;
 
 /// Most placements of one pass: see the scheduler's bounds.
 const PLACEMENTS_MAX: usize = 2_000;
-/// Most tasks that one pass looks at, for all workers together: nothing is applied meanwhile.
+/// Most queues and tasks that one pass looks at, for all workers together: nothing is applied meanwhile.
 const LOOKS_MAX: usize = 20_000;
 
 /// A worker's wish for attempts that wait there.
@@ -66,8 +66,9 @@ impl<'a> Given<'a> {
 ///
 /// A worker that is reserved gets nothing less important than the task for which it is.
 ///
-/// Costs O(wishes + placements), and a look at each class that could run on a worker if it were empty and
-/// has no place there, within the bound on all looks.
+/// Costs O(wishes + placements), and for each wish a look at each queue in use, and at each class that could
+/// run on the worker if it were empty and has no place there. The bound on all looks ends it: the wishes that
+/// are left over get nothing.
 #[must_use]
 pub(super) fn ahead<'a>(
     state: &'a State,
@@ -76,9 +77,12 @@ pub(super) fn ahead<'a>(
 ) -> (Vec<Assignment>, BTreeMap<QueueName, Rank>) {
     let mut placements = Vec::new();
     let (mut given, mut looks) = (Given::default(), LOOKS_MAX);
+    if state.oldest_waiting().is_none() {
+        return (placements, given.last);
+    }
     for wish in wishes {
         let left = PLACEMENTS_MAX.saturating_sub(placements.len());
-        if left == 0 || looks == 0 || state.oldest_waiting().is_none() {
+        if left == 0 || looks == 0 {
             break;
         }
         let worker = state.worker(&wish.worker).filter(|worker| may_wait(worker, wish));
@@ -108,7 +112,7 @@ fn may_wait(worker: &Worker, wish: &Wish) -> bool {
 /// Chooses up to that many tasks for one worker, the most important first, up to a rank if there is one.
 fn fill<'a>(
     state: &'a State,
-    (worker, places, reserved): (&'a Worker, &[Resources], Option<(&QueueName, Rank)>),
+    (worker, places, reserved): (&'a Worker, &[Resources], Option<(&'a QueueName, Rank)>),
     most: usize,
     given: &mut Given<'a>,
     looks: &mut usize,
@@ -116,6 +120,7 @@ fn fill<'a>(
     let mut tasks = Vec::with_capacity(most);
     let (only, up_to) = reserved.unzip();
     let mut line = Line::of_worker(state, worker, only);
+    *looks = looks.saturating_sub(line.visited());
     while tasks.len() < most
         && *looks > 0
         && let Some(found) = line.next()

@@ -17,6 +17,8 @@ pub(super) struct Line<'a> {
     /// The queue of the task that was returned last, which is not in the order meanwhile.
     taken: Option<usize>,
     probes: usize,
+    /// Number of queues that were looked at.
+    visited: usize,
 }
 
 /// The classes of one queue, the most important first.
@@ -79,7 +81,7 @@ impl<'a> Line<'a> {
         now: Timestamp,
         from: impl Fn(&QueueName) -> Option<(Since, Rank)>,
     ) -> Self {
-        Self::over(state, |name| {
+        Self::over(state, state.queues_in_use(), |name| {
             let (since, from) = from(name)?;
             let left = state.starts_left(name, now).ok()?;
             Some((state.candidates(name, since, from)?, left))
@@ -87,16 +89,14 @@ impl<'a> Line<'a> {
     }
 
     /// Returns the classes that a worker could run if it were empty, of one queue or of all those that may
-    /// start any number of tasks.
+    /// start any number of tasks. Looks at each of those that it may be of.
     pub(super) fn of_worker(
         state: &'a State,
         worker: &'a Worker,
-        only: Option<&QueueName>,
+        only: Option<&'a QueueName>,
     ) -> Self {
-        Self::over(state, |name| {
-            if only.is_some_and(|only| only != name) {
-                return None;
-            }
+        let others = only.is_none().then(|| state.queues_in_use()).into_iter().flatten();
+        Self::over(state, only.into_iter().chain(others), |name| {
             let QueueSettings { is_paused, max_running, rate, .. } = state.queue_settings(name);
             if is_paused || max_running.is_some() || rate.is_some() {
                 return None;
@@ -107,11 +107,14 @@ impl<'a> Line<'a> {
 
     fn over(
         state: &'a State,
+        names: impl Iterator<Item = &'a QueueName>,
         of_queue: impl Fn(&QueueName) -> Option<(Candidates<'a>, u64)>,
     ) -> Self {
         let order = BTreeSet::new();
-        let mut line = Self { state, queues: Vec::new(), order, taken: None, probes: 0 };
-        for name in state.queues_in_use() {
+        let mut line =
+            Self { state, queues: Vec::new(), order, taken: None, probes: 0, visited: 0 };
+        for name in names {
+            line.visited += 1;
             let Some((candidates, left)) = of_queue(name) else { continue };
             if candidates.peek().is_none() {
                 continue;
@@ -196,6 +199,11 @@ impl<'a> Line<'a> {
     /// Returns the number of classes and branches probed so far.
     pub(super) const fn probes(&self) -> usize {
         self.probes
+    }
+
+    /// Returns the number of queues that were looked at.
+    pub(super) const fn visited(&self) -> usize {
+        self.visited
     }
 
     /// Returns the rank of the least important task that was placed, of each queue with any.

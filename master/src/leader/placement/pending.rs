@@ -55,6 +55,8 @@ pub(crate) enum PendingReason {
     NoneAllowed,
     /// It asks for more than the total of any worker that may run it.
     NoneLargeEnough,
+    /// Another one with its concurrency key is more important, and has no place yet.
+    BehindKey(TaskId),
     /// All workers that could take it are busy.
     AllBusy {
         /// Workers that could take it if they were empty.
@@ -65,9 +67,9 @@ pub(crate) enum PendingReason {
 }
 
 impl PendingReason {
-    /// Returns the reason why `task` waits; nothing if it does not.
+    /// Returns the reason why `task` waits at a time on the log's clock; nothing if it does not.
     #[must_use]
-    pub(crate) fn of(state: &State, task: &Task) -> Option<Self> {
+    pub(crate) fn of(state: &State, task: &Task, now: Timestamp) -> Option<Self> {
         match task.state {
             TaskState::Blocked => return Some(Self::blocked(state, task)),
             TaskState::Scheduled { until } if task.reason == Some(TaskReason::StartTime) => {
@@ -84,7 +86,7 @@ impl PendingReason {
         }
 
         let class = &task.spec.class;
-        if let Some(hold) = state.hold(class, state.meta().now) {
+        if let Some(hold) = state.hold(class, now) {
             return Some(Self::Held { queue: class.queue.clone(), hold });
         }
         let counts = Counts::of(state, class);
@@ -96,6 +98,9 @@ impl PendingReason {
             Counts { healthy: 0, open, .. } => Self::NoneHealthy(open),
             Counts { large_enough: 0, .. } => Self::NoneLargeEnough,
             Counts { large_enough, .. } => {
+                if let Some(next) = next_with_key(state, class) {
+                    return Some(Self::BehindKey(next));
+                }
                 let queue = state.class_queue(class);
                 let ahead = queue.map_or(0, |queue| queue.position(task, AHEAD_COUNTED_MAX + 1));
                 Self::AllBusy { workers: large_enough, ahead }
@@ -118,6 +123,7 @@ impl PendingReason {
             | Self::Refused { .. }
             | Self::Ahead { .. }
             | Self::Held { .. }
+            | Self::BehindKey(_)
             | Self::NoWorkers
             | Self::NoneActive(_)
             | Self::NoneOpen(_)
@@ -147,6 +153,12 @@ impl PendingReason {
             }
         }
     }
+}
+
+/// Returns the task of another class that starts before those of this one, for they share a concurrency key.
+fn next_with_key(state: &State, class: &Class) -> Option<TaskId> {
+    let next = state.next_with_key_of(class)?;
+    (*state.task(next)?.spec.class != *class).then_some(next)
 }
 
 /// Numbers of workers that pass each test, of those that passed the one before.
@@ -222,6 +234,9 @@ impl fmt::Display for PendingReason {
                 convert::rfc3339(*until)
             ),
             Self::Held { queue, hold } => write!(f, "its queue {queue} {hold}"),
+            Self::BehindKey(next) => {
+                write!(f, "{next} with the same concurrency_key is next, and has no place yet")
+            }
             Self::NoWorkers => f.write_str("no worker is registered"),
             Self::NoneActive(allowed) => {
                 write!(f, "none of the {allowed} workers that may run it is active")

@@ -10,7 +10,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use cluster_state::{
-    Class, LogIndex, Plan, QueueName, Rank, State, Task, TaskId, TaskState, Timestamp, WorkerId,
+    Class, Hold, LogIndex, Plan, QueueName, Rank, State, Task, TaskId, TaskState, Timestamp,
+    WorkerId,
 };
 
 use super::line::{Waiting, share_of};
@@ -21,6 +22,9 @@ const RESERVATIONS_MAX: usize = 32;
 const LOOKS_MAX: usize = 128;
 /// Time from the decision to the start of an attempt, within which it is not yet running out.
 const START_MARGIN: Duration = Duration::from_secs(10);
+
+/// Time for which a reservation waits for the next start that the rate of its queue allows.
+const RATE_WAIT_MAX: Duration = Duration::from_secs(60);
 
 /// Workers that are reserved, each for one task.
 ///
@@ -76,8 +80,8 @@ pub(super) struct Reservation<'a> {
 }
 
 impl Reservation<'_> {
-    fn due(&self, state: &State) -> Option<Timestamp> {
-        *self.due.get_or_init(|| due(state, &self.worker, &self.task.spec.class))
+    fn due(&self, state: &State, now: Timestamp) -> Option<Timestamp> {
+        *self.due.get_or_init(|| due(state, &self.worker, &self.task.spec.class, now))
     }
 }
 
@@ -103,8 +107,8 @@ impl Reservations {
         self.by_worker.len()
     }
 
-    /// Drops reservations of tasks that do not wait any more or are held back, and of workers that cannot
-    /// run them now. Returns whether there were any: others may have their room.
+    /// Drops reservations of tasks that do not wait any more or are held back for long, and of workers that
+    /// cannot run them now. Returns whether there were any: others may have their room.
     pub(super) fn review(&mut self, state: &State, now: Timestamp) -> bool {
         let before = self.by_worker.len();
         if before == 0 {
@@ -114,7 +118,7 @@ impl Reservations {
         self.by_worker.retain(|worker, task| {
             let task = state.task(*task).filter(|task| task.state == TaskState::Queued);
             task.is_some_and(|task| {
-                state.hold(&task.spec.class, now).is_none()
+                may_start_soon(state, &task.spec.class, now)
                     && plan.is_suited(worker, &task.spec.class, &task.failed_to_start_on())
             })
         });
@@ -168,7 +172,7 @@ impl Reservations {
                 continue;
             };
             if let Some(known) = known {
-                if !is_closer(state, plan, (&found, &known), class) {
+                if !is_closer((state, overtaking.now), plan, (&found, &known), class) {
                     continue;
                 }
                 self.by_worker.remove(&known);
@@ -181,13 +185,28 @@ impl Reservations {
     }
 }
 
+/// Returns whether tasks of a class may start now or soon, as far as their queue lets them.
+///
+/// A large task may need longer for its room than small ones of its queue for their starts: it would never
+/// begin if each of them cost it its worker.
+fn may_start_soon(state: &State, class: &Class, now: Timestamp) -> bool {
+    if state.key_hold(class).is_some() {
+        return false;
+    }
+    match state.starts_left(&class.queue, now) {
+        Ok(_) | Err(Hold::MaxRunning { .. }) => true,
+        Err(Hold::Rate { until, .. }) => until.since(now) <= RATE_WAIT_MAX,
+        Err(Hold::Paused | Hold::Key { .. }) => false,
+    }
+}
+
 /// Returns whether a worker is closer to having room for a task than the one that is reserved for it.
 ///
 /// What a reserved worker lacks never grows while no end of its attempts is known, and the time by which
 /// they end never rises otherwise. A move makes one of them smaller and the other no greater, so
 /// moves come to an end and delay nothing for ever.
 fn is_closer(
-    state: &State,
+    (state, now): (&State, Timestamp),
     plan: &Plan<'_>,
     (found, known): (&WorkerId, &WorkerId),
     class: &Class,
@@ -196,7 +215,7 @@ fn is_closer(
     if !plan.is_untouched(found) || plan.lack(found, class) >= plan.lack(known, class) {
         return false;
     }
-    match (due(state, found, class), due(state, known, class)) {
+    match (due(state, found, class, now), due(state, known, class, now)) {
         (_, None) => true,
         (None, Some(_)) => false,
         (Some(found), Some(known)) => found <= known,
@@ -205,7 +224,7 @@ fn is_closer(
 
 /// Finds a reserved worker that may be used for a waiting task all the same.
 pub(super) fn place(
-    state: &State,
+    (state, now): (&State, Timestamp),
     plan: &mut Plan<'_>,
     reservations: &[Reservation<'_>],
     waiting: &Waiting<'_>,
@@ -215,7 +234,7 @@ pub(super) fn place(
     }
     let task = state.task(waiting.task)?;
     let shunned = task.failed_to_start_on();
-    let ends_by = task.spec.run_timeout.map(|run| state.meta().now.after(run).after(START_MARGIN));
+    let ends_by = task.spec.run_timeout.map(|run| now.after(run).after(START_MARGIN));
     let comes_before = |one: &Reservation<'_>| {
         one.task.spec.class.queue == waiting.class.queue && waiting.rank <= one.rank
     };
@@ -227,7 +246,7 @@ pub(super) fn place(
     let mut suited = own.chain(others).filter(|one| !shunned.contains(&one.worker));
     let found = suited.find(|one| {
         let ends_in_time = || {
-            let due = ends_by.filter(|_| !one.is_deferred.get()).and_then(|_| one.due(state));
+            let due = ends_by.filter(|_| !one.is_deferred.get()).and_then(|_| one.due(state, now));
             ends_by.zip(due).is_some_and(|(end, due)| end <= due)
         };
         (comes_before(one) || ends_in_time()) && plan.place_on_reserved(waiting.class, &one.worker)
@@ -240,8 +259,7 @@ pub(super) fn place(
 
 /// Returns the time by which a worker has room for a task of a class, if all its attempts last as long as
 /// they may; none where that may be for ever.
-fn due(state: &State, worker: &WorkerId, class: &Class) -> Option<Timestamp> {
-    let now = state.meta().now;
+fn due(state: &State, worker: &WorkerId, class: &Class, now: Timestamp) -> Option<Timestamp> {
     let mut free = state.free_on(worker)?.clone();
     if free.holds(&class.resources) {
         return Some(now);

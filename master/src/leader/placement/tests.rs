@@ -170,7 +170,7 @@ impl Script {
     }
 
     fn pending(&self, task: u64) -> Option<PendingReason> {
-        PendingReason::of(&self.state, self.state.task(TaskId(task)).unwrap())
+        PendingReason::of(&self.state, self.state.task(TaskId(task)).unwrap(), Timestamp(self.now))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Applies commands about named queues, and keeps the bounds that they set.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::Apply;
@@ -26,10 +26,7 @@ impl Apply<'_> {
         if let Some(fault) = settings.fault() {
             return Err(Rejection::invalid(fault));
         }
-        let max = self.limits().queues_max;
-        if known.is_none() && self.state.queues().len() >= max {
-            return Err(Rejection::limit("queues", max));
-        }
+        self.check_room_for_queue(name)?;
         self.change_queue(name, *settings);
         Ok(Reply::Done)
     }
@@ -40,6 +37,8 @@ impl Apply<'_> {
         self.check_known_queue(name)?;
         let settings = self.state.queue_settings(name);
         if settings.is_paused != *is_paused {
+            // One of which nobody has said anything gets a record.
+            self.check_room_for_queue(name)?;
             self.change_queue(name, QueueSettings { is_paused: *is_paused, ..settings });
         }
         Ok(Reply::Done)
@@ -68,6 +67,14 @@ impl Apply<'_> {
         self.state.remove_queue(name);
         self.changes.push(Change::Delete(Key::Queue(name.clone())));
         Ok(Reply::Done)
+    }
+
+    fn check_room_for_queue(&self, name: &QueueName) -> Result<(), Rejection> {
+        let max = self.limits().queues_max;
+        if self.state.named_queue(name).is_none() && self.state.queues().len() >= max {
+            return Err(Rejection::limit("queues", max));
+        }
+        Ok(())
     }
 
     fn check_known_queue(&self, name: &QueueName) -> Result<(), Rejection> {
@@ -104,17 +111,20 @@ impl Apply<'_> {
         &self,
         tasks: impl Iterator<Item = &'a Arc<TaskSpec>>,
     ) -> Result<(), Rejection> {
-        let mut keys = 0;
+        let mut new_keys = BTreeSet::new();
         for task in tasks {
             let class = &task.class;
             if !self.state.has_queue(&class.queue) {
                 let queue = class.queue.as_str().into();
                 return Err(Rejection::NoSuchQueue { queue });
             }
-            keys += usize::from(class.concurrency_key.is_some());
+            let key = class.concurrency_key.as_ref();
+            let new = key.filter(|key| !self.state.has_concurrency_key(&class.queue, key));
+            new_keys.extend(new.map(|key| (&class.queue, key)));
         }
         let max = self.limits().concurrency_keys_max;
-        if keys > 0 && self.state.concurrency_keys().saturating_add(keys) > max {
+        let new = new_keys.len();
+        if new > 0 && self.state.concurrency_keys().saturating_add(new) > max {
             return Err(Rejection::limit("concurrency keys", max));
         }
         Ok(())

@@ -138,6 +138,7 @@ impl Apply<'_> {
         let key = command.idempotency_key;
         let key_bytes = self.check_key_room(key.as_ref())?;
         let spec = known.task_of_run(self.now);
+        self.check_queues([&spec].into_iter())?;
         self.check_tasks_room(1, spec.bytes() + key_bytes)?;
 
         let mut schedule = Schedule::clone(&known);
@@ -234,7 +235,8 @@ impl Apply<'_> {
 
     fn start_run(&mut self, schedule: &mut Schedule, at: Timestamp) -> RunOutcome {
         let spec = schedule.task_of_run(at);
-        if let Err(rejection) = self.check_tasks_room(1, spec.bytes()) {
+        let room = self.check_queues([&spec].into_iter());
+        if let Err(rejection) = room.and_then(|()| self.check_tasks_room(1, spec.bytes())) {
             return RunOutcome::Refused { reason: rejection.name().into() };
         }
         let task = self.accept_task(spec, false);

@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::backlog::{Backlog, Head, Rank};
 use crate::{
-    Class, ConcurrencyKey, Footprint, LogIndex, QueueName, QueueSettings, Task, TaskState,
+    Class, ConcurrencyKey, Footprint, LogIndex, QueueName, QueueSettings, Task, TaskId, TaskState,
+    Timestamp,
 };
 
 /// Live tasks of one queue.
@@ -40,6 +41,8 @@ struct Named {
     /// may run.
     backlog: Backlog,
     keys: BTreeMap<ConcurrencyKey, KeyTasks>,
+    /// Next tasks of all classes with a concurrency key, in the order in which they were queued.
+    queueings: BTreeSet<(Timestamp, TaskId)>,
 }
 
 /// Tasks that share a concurrency key.
@@ -69,15 +72,26 @@ impl Queues {
         self.by_name.get(name).map(|named| &named.backlog)
     }
 
-    /// Returns the queues with their waiting classes, by name.
-    pub(crate) fn backlogs(&self) -> impl Iterator<Item = (&QueueName, &Backlog)> {
-        self.by_name.iter().map(|(name, named)| (name, &named.backlog))
+    /// Returns the waiting task of a queue that was queued first, held back or not.
+    pub(crate) fn oldest(&self, name: &QueueName) -> Option<(Timestamp, TaskId)> {
+        let named = self.by_name.get(name)?;
+        let with_key = named.queueings.first().copied();
+        named.backlog.oldest().into_iter().chain(with_key).min()
     }
 
     /// Returns the number of tasks with a concurrency key that have a live attempt.
     pub(crate) fn running_with(&self, name: &QueueName, key: &ConcurrencyKey) -> u64 {
         let tasks = self.by_name.get(name).and_then(|named| named.keys.get(key));
         tasks.map_or(0, |tasks| tasks.running)
+    }
+
+    /// Returns the most important waiting task with a concurrency key, if the key lets one start.
+    pub(crate) fn next_with(&self, name: &QueueName, key: &ConcurrencyKey) -> Option<&Head> {
+        self.by_name.get(name)?.keys.get(key)?.entered.as_ref()
+    }
+
+    pub(crate) fn has_key(&self, name: &QueueName, key: &ConcurrencyKey) -> bool {
+        self.by_name.get(name).is_some_and(|named| named.keys.contains_key(key))
     }
 
     /// Returns the number of concurrency keys of live tasks.
@@ -175,6 +189,7 @@ impl Queues {
         let Some(key) = &class.concurrency_key else { return named.backlog.enter(head) };
         if let Some(tasks) = named.keys.get_mut(key) {
             tasks.heads.insert(head.rank(), head.clone());
+            named.queueings.insert(head.queueing());
             self.changed.insert((class.queue.clone(), key.clone()));
         }
     }
@@ -186,6 +201,7 @@ impl Queues {
         let Some(key) = &class.concurrency_key else { return named.backlog.leave(head) };
         if let Some(tasks) = named.keys.get_mut(key) {
             tasks.heads.remove(&head.rank());
+            named.queueings.remove(&head.queueing());
             self.changed.insert((class.queue.clone(), key.clone()));
         }
     }

@@ -5,7 +5,10 @@ use std::sync::Arc;
 
 use super::State;
 use crate::index::QueueLoad;
-use crate::{Class, Hold, Queue, QueueName, QueueSettings, Rank, Task, Timestamp};
+use crate::{
+    Class, ConcurrencyKey, Head, Hold, Queue, QueueName, QueueSettings, Rank, Task, TaskId,
+    Timestamp,
+};
 
 impl State {
     /// Returns the queues of which an operator has said something, by name.
@@ -82,10 +85,30 @@ impl State {
         if let Err(hold) = self.starts_left(&class.queue, now) {
             return Some(hold);
         }
+        self.key_hold(class)
+    }
+
+    /// Returns whether its concurrency key holds back the tasks of a class, and how, whatever else its queue does.
+    #[must_use]
+    pub fn key_hold(&self, class: &Class) -> Option<Hold> {
         let key = class.concurrency_key.as_ref()?;
         let max = self.queue_settings(&class.queue).max_running_per_key;
         let running = self.index.queues().running_with(&class.queue, key);
         (running >= u64::from(max)).then_some(Hold::Key { max })
+    }
+
+    /// Returns the task that starts next of those with the concurrency key of a class, if the key lets one
+    /// start now.
+    #[must_use]
+    pub fn next_with_key_of(&self, class: &Class) -> Option<TaskId> {
+        let next = self.index.queues().next_with(&class.queue, class.concurrency_key.as_ref()?);
+        next.map(Head::task)
+    }
+
+    /// Returns whether a live task of a queue has a concurrency key.
+    #[must_use]
+    pub fn has_concurrency_key(&self, name: &QueueName, key: &ConcurrencyKey) -> bool {
+        self.index.queues().has_key(name, key)
     }
 
     /// Returns the number of concurrency keys of live tasks.
@@ -95,7 +118,7 @@ impl State {
     }
 
     /// Returns the number of tasks that wait in the queue of a task before it, whatever they ask for, counted
-    /// up to `most`.
+    /// up to `most`. Those that a concurrency key holds back do not count.
     #[must_use]
     pub fn position_in_queue(&self, task: &Task, most: usize) -> usize {
         let rank = Rank::of(task);

@@ -30,11 +30,21 @@ impl State {
         self.index.class_queue(class)
     }
 
-    /// Returns the waiting task that was queued first.
+    /// Returns the waiting task that was queued first, held back or not.
     #[must_use]
     pub fn oldest_waiting(&self) -> Option<&Arc<Task>> {
-        let oldest = self.index.queues().backlogs().filter_map(|(_, backlog)| backlog.oldest());
-        self.task(oldest.min().map(|(_, task)| task)?)
+        self.oldest_of(self.queues_in_use())
+    }
+
+    /// Returns the waiting task that was queued first, of the queues that are not paused.
+    #[must_use]
+    pub fn oldest_not_paused(&self) -> Option<&Arc<Task>> {
+        self.oldest_of(self.queues_in_use().filter(|name| !self.queue_settings(name).is_paused))
+    }
+
+    fn oldest_of<'a>(&self, queues: impl Iterator<Item = &'a QueueName>) -> Option<&Arc<Task>> {
+        let oldest = queues.filter_map(|name| self.index.queues().oldest(name)).min();
+        self.task(oldest.map(|(_, task)| task)?)
     }
 
     /// Returns the next task of each waiting class of a queue, and those that stand for themselves, the most

@@ -192,7 +192,7 @@ class TaskExplanation:
     obstacles: tuple[ObstructedWorkers, ...] = ()
     """Obstacles between the task and the other workers."""
     position: int | None = None
-    """Number of tasks that wait before it in its queue, counted up to 1,000."""
+    """Number of tasks that wait before it in its queue and are not held back by a concurrency key."""
 
 
 @dataclass(frozen=True, kw_only=True)

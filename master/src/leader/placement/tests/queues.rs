@@ -8,6 +8,8 @@ use proptest::prelude::{ProptestConfig, any, prop_assert, prop_assert_eq, propte
 
 use super::*;
 
+mod held;
+
 fn name(text: &str) -> QueueName {
     text.parse().unwrap()
 }
