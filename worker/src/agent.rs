@@ -121,7 +121,7 @@ impl Agent {
         let protection = Protection::load(config, &minor, &stop_rest).await?;
         let for_disk = config.clone();
         let stores = tokio::task::spawn_blocking(move || open_stores(&for_disk)).await??;
-        let devices = open_devices(config).await?;
+        let devices = open_devices(config).await;
         let address = server.address();
         let Stores { identity, home, records, leftovers, retention, disk, spool, unconfirmed } =
             stores;

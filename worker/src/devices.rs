@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use cluster_state::{AttemptRef, Resources};
 use parking_lot::Mutex;
-use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::{info, warn};
 
 mod files;
@@ -19,7 +19,7 @@ mod nvml;
 mod pool;
 mod source;
 
-pub(crate) use found::find;
+use found::find;
 use pool::{Assigned, Pool, Turn};
 pub(crate) use source::{Device, Kind, Sighting};
 use source::{Source, SourceError};
@@ -27,6 +27,10 @@ use source::{Source, SourceError};
 /// Time that an attempt waits for devices of attempts that are ending: longer than killed processes
 /// take to disappear.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Time for a look at devices, after which the driver hangs.
+const LOOK_MAX: Duration = Duration::from_secs(30);
+/// Time before an attempt is given back for which too few devices work: the leader has heard of that by then.
+const PAUSE: Duration = Duration::from_secs(1);
 /// Variable with the GPUs of an attempt, whatever program uses them.
 const GPUS: &str = "CLOUDAI_GPUS";
 /// Variable by which CUDA knows which GPUs a program may see. Where it is an empty text, there are none
@@ -90,10 +94,14 @@ impl Devices {
     pub(crate) fn open(sources: BTreeMap<Kind, Box<dyn Source>>) -> Self {
         let mut pool = Pool::default();
         for (kind, source) in &sources {
-            let found = source.look().unwrap_or_else(|error| {
-                warn!(%kind, %error, "cannot look for devices");
-                Vec::new()
-            });
+            let found = match source.look() {
+                Ok(found) => found,
+                Err(error) => {
+                    warn!(%kind, %error, "cannot list devices, they are given to nobody until it is possible");
+                    pool.add_unknown(kind.clone());
+                    continue;
+                }
+            };
             for Sighting { device: Device { id, number, about }, fault } in &found {
                 match fault {
                     None => info!(%kind, id, number, about, "device found"),
@@ -129,7 +137,7 @@ impl Devices {
                     Turn::Failed { id, fault } => {
                         warn!(%kind, id, fault, "device fails, it is given to nobody");
                     }
-                    Turn::Recovered { id } => info!(%kind, id, "device works again"),
+                    Turn::Recovered { id } => info!(%kind, id, "device works"),
                 }
             }
         }
@@ -150,16 +158,16 @@ impl Devices {
     ) -> Result<Option<Held>, String> {
         // A leader of release 0.2 does not say what an attempt occupies.
         let Some(wanted) = room.filter(|_| !self.are_none()) else { return Ok(None) };
-        let give_up_at = Instant::now() + PATIENCE;
+        let begun_at = Instant::now();
         let mut freed = self.shared.freed.subscribe();
         loop {
             let assigned = self.shared.pool.lock().assign(attempt, wanted);
-            let reason = match assigned {
+            let (reason, give_up_at) = match assigned {
                 Assigned::Devices(ids) => {
                     return Ok(Some(Held { devices: self.clone(), attempt, ids }));
                 }
-                Assigned::Busy(reason) => reason,
-                Assigned::Lacking(reason) => return Err(reason),
+                Assigned::Busy(reason) => (reason, begun_at + PATIENCE),
+                Assigned::Lacking(reason) => (reason, begun_at + PAUSE),
             };
             tokio::select! {
                 // `self` holds the sender, so the channel stays open.
@@ -167,6 +175,28 @@ impl Devices {
                 () = sleep_until(give_up_at) => return Err(reason),
             }
         }
+    }
+
+    /// Looks at the devices again, in a thread of its own: a driver may never answer. If it does not for a
+    /// while, they are given to nobody until it does.
+    pub(crate) async fn look_aside(&self) {
+        let devices = self.clone();
+        let Some(looked) = aside(move || devices.look()) else { return };
+        tokio::pin!(looked);
+        if timeout(LOOK_MAX, &mut looked).await.is_err() {
+            self.on_hung();
+            looked.await.unwrap_or_default();
+        }
+    }
+
+    /// Takes in that nothing can be said of the devices.
+    fn on_hung(&self) {
+        let hung = SourceError(format!("no answer for {} s", LOOK_MAX.as_secs()));
+        for kind in self.shared.sources.keys() {
+            warn!(%kind, error = %hung, "cannot look at devices, they are given to nobody until it is possible");
+            self.shared.pool.lock().on_looked(kind, Err(&hung));
+        }
+        self.publish();
     }
 
     fn publish(&self) {
@@ -209,6 +239,34 @@ impl Drop for Held {
         self.devices.publish();
         self.devices.shared.freed.send_replace(());
     }
+}
+
+/// Finds the devices of a worker, and looks at them for the first time. GPUs of a driver that does not answer
+/// are left out.
+pub(crate) async fn open(listed: BTreeMap<String, Vec<String>>, gpus: Option<u64>) -> Devices {
+    let all = listed.clone();
+    let opening = aside(move || Devices::open(find(all, gpus)));
+    let opened = match opening {
+        Some(opening) => timeout(LOOK_MAX, opening).await.ok().and_then(Result::ok),
+        None => None,
+    };
+    opened.unwrap_or_else(|| {
+        warn!(
+            "the driver of the GPUs does not answer: this worker has none until it is started again"
+        );
+        Devices::open(find(listed, Some(0)))
+    })
+}
+
+/// Does work that may never end, in a thread for which nobody waits at the end of this process.
+fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<oneshot::Receiver<T>> {
+    let (done, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("devices".to_owned());
+    // Nobody may wait any more.
+    let spawned = thread.spawn(move || drop(done.send(work())));
+    spawned.inspect_err(|error| warn!(%error, "cannot look at devices")).ok().map(|_| result)
 }
 
 /// Returns the variable with the devices of a kind.

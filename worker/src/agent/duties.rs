@@ -127,8 +127,10 @@ async fn look_at_devices(devices: Devices, stop: CancellationToken) {
             _ = ticks.tick() => {}
             () = stop.cancelled() => return,
         }
-        let devices = devices.clone();
-        blocking(move || devices.look()).await;
+        tokio::select! {
+            () = devices.look_aside() => {}
+            () = stop.cancelled() => return,
+        }
     }
 }
 

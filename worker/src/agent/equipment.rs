@@ -2,19 +2,16 @@
 
 use std::sync::Arc;
 
-use tokio::task::JoinError;
-
 use super::AgentError;
 use crate::cgroups::Cgroups;
 use crate::config::{CgroupUse, Config, ExecutorKind};
 use crate::devices::{self, Devices};
 use crate::processes::HomeId;
 
-/// Looks for devices, aside because that may block.
-pub(super) async fn open_devices(config: &Config) -> Result<Devices, JoinError> {
-    let (lists, gpu) = (config.devices.clone(), config.gpu);
-    let opening = move || Devices::open(devices::find(lists.iter(), gpu));
-    tokio::task::spawn_blocking(opening).await
+/// Looks for devices.
+pub(super) async fn open_devices(config: &Config) -> Devices {
+    let listed = config.devices.iter().map(|(kind, ids)| (kind.to_owned(), ids.to_vec()));
+    devices::open(listed.collect(), config.gpu).await
 }
 
 /// Divides the worker's control group, if attempts are to have some.

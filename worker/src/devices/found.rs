@@ -1,7 +1,8 @@
 //! Finds the devices that the worker is given: by its configuration, by its environment, or all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Once;
 
 use tracing::warn;
 
@@ -10,25 +11,21 @@ use super::nvml::Gpus;
 use super::source::Listed;
 use super::{CUDA_VISIBLE_DEVICES, Kind, Sighting, Source, SourceError};
 
-/// Fewest characters of a UUID, beside its prefix, that name a GPU.
-const UUID_PART_MIN: usize = 4;
-const UUID_PREFIXES: [&str; 2] = ["GPU-", "MIG-"];
-
 /// Returns the sources of the devices that this worker offers: those that are listed by kind, and GPUs,
 /// as many as `count` at most. It blocks.
 #[must_use]
-pub(crate) fn find<'a>(
-    listed: impl Iterator<Item = (&'a str, &'a [String])>,
+pub(super) fn find(
+    listed: BTreeMap<String, Vec<String>>,
     count: Option<u64>,
 ) -> BTreeMap<Kind, Box<dyn Source>> {
     let mut sources = BTreeMap::<Kind, Box<dyn Source>>::new();
     let visible = std::env::var(CUDA_VISIBLE_DEVICES).ok();
     let mut choice = Choice { named: None, visible, count };
     for (name, ids) in listed {
-        match Kind::named(name) {
-            Kind::Gpu => choice.named = Some(ids.to_vec()),
+        match Kind::named(&name) {
+            Kind::Gpu => choice.named = Some(ids),
             kind @ Kind::Custom(_) => {
-                sources.insert(kind, Box::new(Listed(ids.to_vec())));
+                sources.insert(kind, Box::new(Listed(ids)));
             }
         }
     }
@@ -38,10 +35,11 @@ pub(crate) fn find<'a>(
     sources
 }
 
-/// Returns the source of GPUs; none if there are none.
+/// Returns the source of GPUs; none if there are none. Where the worker shall use none, it is empty: then no
+/// attempt sees those of the machine.
 fn gpus(choice: Choice, root: &Path) -> Option<Box<dyn Source>> {
     if choice.count == Some(0) {
-        return None;
+        return Some(Box::new(Listed(Vec::new())));
     }
     let files = DeviceFiles::below(root);
     let all: Box<dyn Source> = match Gpus::load() {
@@ -54,15 +52,16 @@ fn gpus(choice: Choice, root: &Path) -> Option<Box<dyn Source>> {
         }
     };
     if has_any(&*all) || choice.named.is_some() {
-        return Some(Box::new(Chosen { all, choice }));
+        return Some(Box::new(Chosen::new(all, choice)));
     }
     // Nobody else knows of them: the operator does.
     let count = choice.count?;
     Some(Box::new(Listed((0..count).map(|number| number.to_string()).collect())))
 }
 
+/// Returns whether there are some. A driver that cannot list them is watched, and may list them later.
 fn has_any(source: &dyn Source) -> bool {
-    source.look().is_ok_and(|found| !found.is_empty())
+    source.look().map_or(true, |found| !found.is_empty())
 }
 
 /// Selection of GPUs.
@@ -81,13 +80,21 @@ struct Choice {
 struct Chosen {
     all: Box<dyn Source>,
     choice: Choice,
+    /// Done once GPUs that are named twice were logged.
+    told: Once,
+}
+
+impl Chosen {
+    fn new(all: Box<dyn Source>, choice: Choice) -> Self {
+        Self { all, choice, told: Once::new() }
+    }
 }
 
 impl Source for Chosen {
     fn look(&self) -> Result<Vec<Sighting>, SourceError> {
         let all = self.all.look()?;
         let Choice { named, visible, count } = &self.choice;
-        let mut chosen = match (named, visible) {
+        let chosen: Vec<Sighting> = match (named, visible) {
             (Some(named), _) => {
                 let missing =
                     |id: &String| Sighting::of(id, Some("there is no such GPU".to_owned()));
@@ -100,6 +107,13 @@ impl Source for Chosen {
             (None, None) => all,
         };
         let count = count.and_then(|count| usize::try_from(count).ok()).unwrap_or(usize::MAX);
+        let mut known = BTreeSet::new();
+        let (mut chosen, twice) =
+            chosen.into_iter().partition::<Vec<_>, _>(|seen| known.insert(seen.device.id.clone()));
+        if !twice.is_empty() {
+            let ids = twice.iter().map(|seen| &seen.device.id).collect::<Vec<_>>();
+            self.told.call_once(|| warn!(?ids, "GPUs are named twice, each counts once"));
+        }
         chosen.truncate(count);
         Ok(chosen)
     }
@@ -107,14 +121,7 @@ impl Source for Chosen {
 
 /// Returns the GPU of that number, or whose UUID begins so.
 fn by_name(all: &[Sighting], name: &str) -> Option<Sighting> {
-    let is_uuid = UUID_PREFIXES
-        .iter()
-        .any(|prefix| name.strip_prefix(prefix).is_some_and(|rest| rest.len() >= UUID_PART_MIN));
-    let is_meant = |sighting: &&Sighting| {
-        let device = &sighting.device;
-        device.number == name || (is_uuid && device.id.starts_with(name))
-    };
-    all.iter().find(is_meant).filter(|_| !name.is_empty()).cloned()
+    all.iter().find(|sighting| sighting.device.is_named(name)).cloned()
 }
 
 #[cfg(test)]
@@ -138,7 +145,7 @@ mod tests {
     }
 
     fn chosen(choice: Choice) -> Vec<(String, bool)> {
-        let found = Chosen { all: Box::new(Three), choice }.look().unwrap();
+        let found = Chosen::new(Box::new(Three), choice).look().unwrap();
         found.into_iter().map(|seen| (seen.device.id, seen.fault.is_none())).collect()
     }
 
@@ -165,6 +172,8 @@ mod tests {
         assert_eq!(visible("GPU-2222, 0"), [gpu("GPU-2222", true), gpu("GPU-0000", true)]);
         assert_eq!(visible("0,-1,2"), [gpu("GPU-0000", true)]);
         assert_eq!((visible(""), visible("GPU-")), (vec![], vec![]));
+        let once = [gpu("GPU-0000", true), gpu("GPU-2222", true)];
+        assert_eq!(visible("0,GPU-0000,2,0,GPU-2222"), once);
     }
 
     #[test]
@@ -173,6 +182,7 @@ mod tests {
         let found = |count| gpus(Choice { count, ..Choice::default() }, root.path());
         let ids = found(Some(2)).unwrap().look().unwrap();
         assert_eq!(ids, [Sighting::of("0", None), Sighting::of("1", None)]);
-        assert!(found(None).is_none() && found(Some(0)).is_none());
+        assert!(found(None).is_none());
+        assert_eq!(found(Some(0)).unwrap().look().unwrap(), [], "attempts see none");
     }
 }

@@ -23,7 +23,8 @@ pub(super) trait Library: fmt::Debug + Send + Sync {
 pub(super) struct Gpu {
     pub(super) uuid: String,
     pub(super) model: String,
-    pub(super) memory_bytes: u64,
+    /// Absent where the driver does not tell it.
+    pub(super) memory_bytes: Option<u64>,
     /// Its slices, where it is divided (MIG): then programs use them and not the GPU.
     pub(super) slices: Option<Vec<Self>>,
 }
@@ -70,7 +71,8 @@ impl<L: Library> Source for Gpus<L> {
 
 fn seen(gpu: &Gpu, number: String) -> Sighting {
     let Gpu { uuid, model, memory_bytes, slices: _ } = gpu;
-    let about = format!("{model}, {} MiB", memory_bytes / MIB);
+    let memory = memory_bytes.map(|bytes| format!(", {} MiB", bytes / MIB)).unwrap_or_default();
+    let about = format!("{model}{memory}");
     Sighting { device: Device { id: uuid.clone(), number, about }, fault: None }
 }
 
@@ -113,8 +115,37 @@ impl Loaded {
 fn describe(device: &nvml_wrapper::Device<'_>) -> Result<Gpu, NvmlError> {
     Ok(Gpu {
         uuid: device.uuid()?,
-        model: device.name()?,
-        memory_bytes: device.memory_info()?.total,
+        model: known(device.name())?.unwrap_or_else(|| "GPU".to_owned()),
+        memory_bytes: known(device.memory_info())?.map(|memory| memory.total),
         slices: None,
     })
+}
+
+/// Returns what only people want to know. That it is unknown is no fault: older drivers do not tell it, and
+/// GPUs without memory of their own have nothing to tell. A GPU that does not answer is one.
+fn known<T>(told: Result<T, NvmlError>) -> Result<Option<T>, NvmlError> {
+    match told {
+        Ok(told) => Ok(Some(told)),
+        Err(error @ (NvmlError::GpuLost | NvmlError::ResetRequired | NvmlError::Unknown)) => {
+            Err(error)
+        }
+        Err(_) => Ok(None),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_people_want_to_know_is_no_fault() {
+        assert_eq!(known(Ok(7)).unwrap(), Some(7));
+        let lacking = NvmlError::FailedToLoadSymbol("nvmlDeviceGetMemoryInfo_v2".to_owned());
+        for error in [lacking, NvmlError::NotSupported, NvmlError::NoPermission] {
+            assert_eq!(known::<u64>(Err(error)).unwrap(), None);
+        }
+        for error in [NvmlError::GpuLost, NvmlError::ResetRequired, NvmlError::Unknown] {
+            assert!(known::<u64>(Err(error)).is_err());
+        }
+    }
 }

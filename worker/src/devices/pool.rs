@@ -1,15 +1,17 @@
 //! Decides which attempt gets which devices. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use cluster_state::{AttemptRef, Resources};
 
-use super::{Kind, Sighting, SourceError};
+use super::{Device, Kind, Sighting, SourceError};
 
 /// The devices of a worker.
 #[derive(Debug, Default)]
 pub(super) struct Pool {
     kinds: BTreeMap<Kind, Vec<Slot>>,
+    /// Those whose devices could not be listed so far.
+    unknown: BTreeSet<Kind>,
 }
 
 #[derive(Debug)]
@@ -43,12 +45,13 @@ pub(super) enum Turn {
 impl Pool {
     /// Adds the devices of a kind.
     pub(super) fn add(&mut self, kind: Kind, found: Vec<Sighting>) {
-        let slots = found.into_iter().map(|Sighting { device, fault }| Slot {
-            id: device.id,
-            fault,
-            holder: None,
-        });
-        self.kinds.insert(kind, slots.collect());
+        self.kinds.insert(kind, found.into_iter().map(Slot::from).collect());
+    }
+
+    /// Adds a kind of which nobody knows yet what there is.
+    pub(super) fn add_unknown(&mut self, kind: Kind) {
+        self.unknown.insert(kind.clone());
+        self.kinds.insert(kind, Vec::new());
     }
 
     /// Returns the number of devices of each kind that may be used, or still are.
@@ -100,17 +103,31 @@ impl Pool {
     }
 
     /// Takes in what was found, and returns what has changed. A device that is not found fails; one that
-    /// was not there at the start is not added.
+    /// was not there when they were first listed is not added. A device that failed then may have had its
+    /// number only, or a part of its UUID, as its name.
     pub(super) fn on_looked(
         &mut self,
         kind: &Kind,
         found: Result<&[Sighting], &SourceError>,
     ) -> Vec<Turn> {
         let mut turns = Vec::new();
-        for slot in self.kinds.get_mut(kind).into_iter().flatten() {
+        let Some(slots) = self.kinds.get_mut(kind) else { return turns };
+        if let Ok(found) = found
+            && self.unknown.remove(kind)
+        {
+            slots.extend(found.iter().cloned().map(Slot::from));
+            let working = slots.iter().filter(|slot| slot.fault.is_none());
+            return working.map(|slot| Turn::Recovered { id: slot.id.clone() }).collect();
+        }
+        let mut known = slots.iter().map(|slot| slot.id.clone()).collect::<BTreeSet<_>>();
+        for slot in slots {
             let fault = match found {
-                Ok(found) => match found.iter().find(|sighting| sighting.device.id == slot.id) {
-                    Some(sighting) => sighting.fault.clone(),
+                Ok(found) => match slot.among(found, &known) {
+                    Some(sighting) => {
+                        slot.id.clone_from(&sighting.device.id);
+                        known.insert(slot.id.clone());
+                        sighting.fault.clone()
+                    }
                     None => Some("it is gone".to_owned()),
                 },
                 Err(error) => Some(error.to_string()),
@@ -128,7 +145,24 @@ impl Pool {
     }
 }
 
+impl From<Sighting> for Slot {
+    fn from(seen: Sighting) -> Self {
+        let Sighting { device, fault } = seen;
+        Self { id: device.id, fault, holder: None }
+    }
+}
+
 impl Slot {
+    /// Finds its device, by its id or else by the name that it had before its id was known.
+    fn among<'a>(&self, found: &'a [Sighting], known: &BTreeSet<String>) -> Option<&'a Sighting> {
+        let by_id = found.iter().find(|sighting| sighting.device.id == self.id);
+        let is_new = |device: &Device| !known.contains(&device.id) && device.is_named(&self.id);
+        by_id.or_else(|| {
+            let mut free = found.iter().filter(|_| self.holder.is_none());
+            free.find(|sighting| is_new(&sighting.device))
+        })
+    }
+
     const fn is_free(&self) -> bool {
         self.fault.is_none() && self.holder.is_none()
     }
@@ -217,6 +251,44 @@ mod tests {
         let turns = pool.on_looked(&Kind::Gpu, Ok(&seen(&["0", "1", "2"], &[])));
         assert_eq!(turns, [Turn::Recovered { id: "0".to_owned() }]);
         assert_eq!(pool.offer(), [(Kind::Gpu, 2)].into(), "none is added");
+    }
+
+    #[test]
+    fn a_gpu_that_failed_at_first_has_its_uuid_once_it_works() {
+        let gpu = |id: &str, number: &str, fault: Option<&str>| {
+            let (id, number, about) = (id.to_owned(), number.to_owned(), String::new());
+            Sighting { device: Device { id, number, about }, fault: fault.map(str::to_owned) }
+        };
+        let mut pool = Pool::default();
+        let first = [
+            gpu("GPU-aaaa1", "0", None),
+            gpu("1", "1", Some("lost")),
+            gpu("GPU-cccc", "", Some("there is no such GPU")),
+        ];
+        pool.add(Kind::Gpu, first.to_vec());
+        assert_eq!(pool.offer(), [(Kind::Gpu, 1)].into());
+        // With the first one gone, another has its number.
+        let turns = pool.on_looked(&Kind::Gpu, Ok(&[gpu("GPU-bbbb2", "0", None)]));
+        assert_eq!(turns, [Turn::Failed { id: "GPU-aaaa1".into(), fault: "it is gone".into() }]);
+
+        let all = [("GPU-aaaa1", "0"), ("GPU-bbbb2", "1"), ("GPU-cccc3", "2"), ("GPU-dddd4", "3")];
+        let all = all.map(|(id, number)| gpu(id, number, None));
+        assert_eq!(pool.on_looked(&Kind::Gpu, Ok(&all)).len(), 3);
+        assert_eq!(ids(pool.assign(A, &gpus(3))), ["GPU-aaaa1", "GPU-bbbb2", "GPU-cccc3"]);
+        assert_eq!(pool.on_looked(&Kind::Gpu, Ok(&all)), []);
+    }
+
+    #[test]
+    fn what_could_not_be_listed_is_there_once_it_can() {
+        let mut pool = Pool::default();
+        pool.add_unknown(Kind::Gpu);
+        let error = SourceError("driver mismatch".to_owned());
+        assert_eq!(pool.on_looked(&Kind::Gpu, Err(&error)), []);
+        assert_eq!(pool.offer(), [(Kind::Gpu, 0)].into());
+        let turns = pool.on_looked(&Kind::Gpu, Ok(&seen(&["0", "1"], &["1"])));
+        assert_eq!(turns, [Turn::Recovered { id: "0".to_owned() }]);
+        pool.on_looked(&Kind::Gpu, Ok(&seen(&["0", "1", "2"], &[])));
+        assert_eq!(pool.offer(), [(Kind::Gpu, 2)].into());
     }
 
     #[test]

@@ -4,6 +4,10 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Fewest characters of a UUID, beside its prefix, that name a GPU.
+const UUID_PART_MIN: usize = 4;
+const UUID_PREFIXES: [&str; 2] = ["GPU-", "MIG-"];
+
 /// Kind of devices.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -41,6 +45,17 @@ pub(crate) struct Device {
     pub(crate) number: String,
     /// Model and size, for people; empty where they are unknown.
     pub(crate) about: String,
+}
+
+impl Device {
+    /// Returns whether that is its number, or a part of its UUID from the beginning on.
+    #[must_use]
+    pub(super) fn is_named(&self, name: &str) -> bool {
+        let is_uuid = UUID_PREFIXES.iter().any(|prefix| {
+            name.strip_prefix(prefix).is_some_and(|rest| rest.len() >= UUID_PART_MIN)
+        });
+        !name.is_empty() && (self.number == name || (is_uuid && self.id.starts_with(name)))
+    }
 }
 
 /// A device as it was just found.

@@ -17,7 +17,7 @@ pub(crate) struct FakeLibrary {
 
 fn gpu(uuid: &str) -> Gpu {
     let (uuid, model) = (uuid.to_owned(), "H200".to_owned());
-    Gpu { uuid, model, memory_bytes: 141 << 30, slices: None }
+    Gpu { uuid, model, memory_bytes: Some(141 << 30), slices: None }
 }
 
 impl Library for FakeLibrary {
@@ -120,6 +120,39 @@ async fn a_lost_gpu_is_offered_no_more_and_its_attempt_keeps_it() {
     library.is_lost.store(false, Ordering::Relaxed);
     devices.look();
     assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 3);
+}
+
+/// A driver that hangs when it is asked once more.
+#[derive(Debug)]
+struct Hanging {
+    answers: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+impl Source for Hanging {
+    fn look(&self) -> Result<Vec<Sighting>, SourceError> {
+        self.answers.lock().recv().map_err(|_| SourceError("closed".to_owned()))?;
+        Ok(vec![Sighting::numbered(0, None)])
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn devices_of_a_driver_that_hangs_are_offered_once_it_answers() {
+    let (answer, answers) = std::sync::mpsc::channel();
+    answer.send(()).unwrap();
+    let source: Box<dyn Source> = Box::new(Hanging { answers: Mutex::new(answers) });
+    let devices = Devices::open([(Kind::Gpu, source)].into());
+    let mut offer = devices.offer();
+    assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 1);
+
+    let looking = tokio::spawn({
+        let devices = devices.clone();
+        async move { devices.look_aside().await }
+    });
+    offer.changed().await.unwrap();
+    assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 0);
+    answer.send(()).unwrap();
+    looking.await.unwrap();
+    assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 1);
 }
 
 #[test]

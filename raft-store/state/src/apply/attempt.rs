@@ -2,7 +2,7 @@
 
 use super::Apply;
 use crate::{
-    Attempt, AttemptNumber, AttemptOutcome, AttemptRef, AttemptReport, FinishAttempts,
+    Ahead, Attempt, AttemptNumber, AttemptOutcome, AttemptRef, AttemptReport, FinishAttempts,
     FinishVerdict, FinishedAttempt, LossReason, OnDisconnect, Rejection, Reply, RequeueAttempts,
     RequeueScope, StartAttempts, StopReason, Task, TaskId, TaskReason, TaskState, WorkerId,
 };
@@ -162,9 +162,9 @@ impl Apply<'_> {
         let Some(attempt) = task.attempts.last_mut() else { return };
         assert!(attempt.outcome.is_none(), "an attempt ends once");
         let stop = attempt.stop;
-        // Only what has waited may come back for nothing.
+        // An attempt that was not given ahead may have found its devices in use by one that still ends.
         let is_back_for_nothing = outcome == AttemptOutcome::Lost(LossReason::NotStarted);
-        let outcome = if is_back_for_nothing && task.ahead.is_none() {
+        let outcome = if is_back_for_nothing && self.meta.level < Ahead::LEVEL {
             AttemptOutcome::Lost(LossReason::UnknownToWorker)
         } else {
             outcome

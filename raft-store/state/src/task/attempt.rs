@@ -124,7 +124,7 @@ pub enum LossReason {
     WorkerDisconnected,
     /// The order never reached the worker, which has said that it does not have the attempt.
     WorkerUnreachable,
-    /// The worker had no room for it in time and gave it back. Since level 2.
+    /// The worker had no room or no devices for it in time and gave it back. Since level 2.
     NotStarted,
 }
 

@@ -1,6 +1,7 @@
 //! When a task may start, when it is too late for it, and how long it waits between attempts.
 
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -316,6 +317,15 @@ impl Task {
     #[must_use]
     pub fn result(&self) -> Option<&TaskResult> {
         self.course.as_deref()?.result.as_ref()
+    }
+
+    /// Returns its record without its result, which it loses when it runs again.
+    #[must_use]
+    pub fn without_result(mut self: Arc<Self>) -> Arc<Self> {
+        if self.result().is_some() {
+            Arc::make_mut(&mut self).set_result(None);
+        }
+        self
     }
 
     /// Keeps the result of its last attempt, or none.
