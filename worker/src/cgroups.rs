@@ -21,6 +21,10 @@ const WORKER: &str = "worker";
 /// Beginning of the name of the group of all attempts: workers may share a group.
 const TASKS: &str = "tasks";
 const CONTROLLERS: [&str; 2] = ["cpu", "memory"];
+const SWAP_MAX: &str = "memory.swap.max";
+const OOM_GROUP: &str = "memory.oom.group";
+/// Limits that not every kernel has.
+const OPTIONAL: [&str; 2] = [SWAP_MAX, OOM_GROUP];
 /// Rounds of moving processes away, should they start others meanwhile.
 const MOVES_MAX: usize = 16;
 /// Time that killed processes have to leave a group.
@@ -62,7 +66,8 @@ impl Cgroups {
     pub(crate) fn open(home: HomeId) -> Result<Self, CgroupsError> {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let own = own_group(&read("/proc/self/cgroup"), &read("/proc/self/mounts"));
-        Self::divide(&own.ok_or(CgroupsError::None)?, &format!("{TASKS}-{home}"))
+        let tasks = format!("{TASKS}-{home}");
+        Self::divide(&undivided(own.ok_or(CgroupsError::None)?, &tasks), &tasks)
     }
 
     fn divide(own: &Path, tasks: &str) -> Result<Self, CgroupsError> {
@@ -100,7 +105,9 @@ impl Cgroups {
             let entry = entry?;
             if entry.file_type()?.is_dir() {
                 let group = Group { dir: entry.path() };
-                group.kill();
+                if !group.is_emptied() {
+                    warn!(group = %group.dir.display(), "killed processes do not leave their control group");
+                }
                 group.remove();
             }
         }
@@ -119,10 +126,22 @@ impl Cgroups {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
             created => created?,
         }
-        for (name, value) in room.map(|room| self.limits_of(room)).unwrap_or_default() {
-            fs::write(dir.join(name), value)?;
+        let group = Group { dir };
+        let limited = room.map_or(Ok(()), |room| self.limit(&group, room));
+        // It would be in nobody's charge.
+        limited.inspect_err(|_| group.remove())?;
+        Ok(group)
+    }
+
+    fn limit(&self, group: &Group, room: &Resources) -> io::Result<()> {
+        for (name, value) in self.limits_of(room) {
+            let file = group.dir.join(name);
+            // A kernel without swap, or an older one, has only some of the files.
+            if !OPTIONAL.contains(&name) || file.exists() {
+                fs::write(file, value)?;
+            }
         }
-        Ok(Group { dir })
+        Ok(())
     }
 
     fn limits_of(&self, room: &Resources) -> Vec<(&'static str, String)> {
@@ -134,9 +153,9 @@ impl Cgroups {
         }
         if self.limits.contains(&"memory") && room.memory_mib > 0 {
             limits.push(("memory.max", room.memory_mib.saturating_mul(1 << 20).to_string()));
-            limits.push(("memory.swap.max", "0".to_owned()));
+            limits.push((SWAP_MAX, "0".to_owned()));
             // Half a task is of no use.
-            limits.push(("memory.oom.group", "1".to_owned()));
+            limits.push((OOM_GROUP, "1".to_owned()));
         }
         limits
     }
@@ -167,27 +186,55 @@ impl Group {
         Some(AttemptUsage {
             cpu_micros: field(&read("cpu.stat"), "usage_usec")?,
             memory_peak_bytes: read("memory.peak").trim().parse().ok(),
-            // It rises by more than one for one process.
-            out_of_memory: field(&read("memory.events"), "oom_kill").is_some_and(|count| count > 0),
+            out_of_memory: self.was_full(),
         })
     }
 
-    /// Ends what is left in it, removes it, and returns what its processes have used. It blocks.
-    pub(crate) fn end(&self) -> Option<AttemptUsage> {
-        let events = fs::read_to_string(self.dir.join("cgroup.events")).unwrap_or_default();
-        if field(&events, "populated").is_some_and(|populated| populated > 0) {
-            self.kill();
+    /// Returns whether processes were killed because the group reached its own limit, and not that of
+    /// the machine or of a group that the task has made.
+    fn was_full(&self) -> bool {
+        let read = |name: &str| fs::read_to_string(self.dir.join(name));
+        let is_limited = read("memory.max").is_ok_and(|limit| limit.trim() != "max");
+        let all = read("memory.events").unwrap_or_default();
+        // Before Linux 5.2 only the sum over all groups below is known.
+        let own = read("memory.events.local");
+        let some = |events: &str, name| field(events, name).is_some_and(|count| count > 0);
+        is_limited && some(own.as_ref().unwrap_or(&all), "oom") && some(&all, "oom_kill")
+    }
+
+    /// Kills what is left in it. Returns false if that does not disappear for a while. It blocks.
+    pub(crate) fn is_emptied(&self) -> bool {
+        if !self.has_processes() {
+            return true;
         }
+        self.kill();
+        let begun_at = Instant::now();
+        while self.has_processes() {
+            if begun_at.elapsed() >= EMPTY_PATIENCE {
+                return false;
+            }
+            std::thread::sleep(EMPTY_PAUSE);
+        }
+        true
+    }
+
+    fn has_processes(&self) -> bool {
+        let events = fs::read_to_string(self.dir.join("cgroup.events")).unwrap_or_default();
+        field(&events, "populated").is_some_and(|populated| populated > 0)
+    }
+
+    /// Removes it, and returns what its processes, which are gone, have used. It blocks.
+    pub(crate) fn end(&self) -> Option<AttemptUsage> {
         let usage = self.usage();
         self.remove();
         usage
     }
 
-    /// Removes it once it is empty. It blocks.
+    /// Removes it once it is empty, with the groups that a task has made in it. It blocks.
     pub(crate) fn remove(&self) {
         let begun_at = Instant::now();
         loop {
-            match fs::remove_dir(&self.dir) {
+            match remove_all(&self.dir) {
                 // A process that was killed leaves the group a little later.
                 Err(error)
                     if error.kind() == io::ErrorKind::ResourceBusy
@@ -215,6 +262,29 @@ fn own_group(groups: &str, mounts: &str) -> Option<PathBuf> {
         (fields.next()? == "cgroup2").then_some(at)
     })?;
     Some(Path::new(mount).join(group.trim_start_matches('/')))
+}
+
+/// Returns the group to divide: the one above that of this process, if an earlier process of the worker has
+/// divided that and its supervisor has started this one where it was itself.
+fn undivided(own: PathBuf, tasks: &str) -> PathBuf {
+    let is_workers = own.file_name().is_some_and(|name| name == WORKER);
+    let above = own.parent().filter(|above| is_workers && above.join(tasks).is_dir());
+    above.map(Path::to_owned).unwrap_or(own)
+}
+
+/// Removes a group and those below, which have no processes.
+fn remove_all(top: &Path) -> io::Result<()> {
+    let mut groups = vec![top.to_owned()];
+    let mut next = 0;
+    while let Some(group) = groups.get(next) {
+        // A group may have been removed meanwhile, and its files are none.
+        let entries = fs::read_dir(group).into_iter().flatten().flatten();
+        let dirs = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
+        let below = dirs.map(|entry| entry.path()).collect::<Vec<_>>();
+        groups.extend(below);
+        next += 1;
+    }
+    groups.iter().rev().try_for_each(fs::remove_dir)
 }
 
 /// Moves all processes from one group to another.

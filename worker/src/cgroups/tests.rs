@@ -48,10 +48,16 @@ fn fake(controllers: &str) -> tempfile::TempDir {
     own
 }
 
-fn limits(controllers: &str, room: &Resources) -> Vec<(String, String)> {
+fn limits(controllers: &str, present: &[&str], room: &Resources) -> Vec<(String, String)> {
     let own = fake(controllers);
     let groups = Cgroups::divide(own.path(), TASKS).unwrap();
+    let dir = groups.tasks.join("t7.2");
+    fs::create_dir(&dir).unwrap();
+    for name in present {
+        fs::write(dir.join(name), "").unwrap();
+    }
     let group = groups.create(A, Some(room)).unwrap();
+    assert_eq!(group.dir, dir);
     let files = fs::read_dir(&group.dir).unwrap().flatten().map(|entry| {
         let name = entry.file_name().into_string().unwrap();
         (name, fs::read_to_string(entry.path()).unwrap())
@@ -74,11 +80,12 @@ fn an_attempt_is_limited_to_what_it_occupies() {
         ("memory.oom.group", "1"),
         ("memory.swap.max", "0"),
     ];
-    assert_eq!(limits("cpuset cpu io memory pids\n", &room), pairs(all));
-    assert_eq!(limits("cpu\n", &room), pairs([all[0]]));
-    assert_eq!(limits("hugetlb\n", &room), []);
+    assert_eq!(limits("cpuset cpu io memory pids\n", &OPTIONAL, &room), pairs(all));
+    assert_eq!(limits("cpu memory", &[], &room), pairs([all[0], all[1]]), "an older kernel");
+    assert_eq!(limits("cpu\n", &[], &room), pairs([all[0]]));
+    assert_eq!(limits("hugetlb\n", &[], &room), []);
     let little = Resources { cpu_milli: 1, ..Resources::default() };
-    assert_eq!(limits("cpu memory", &little), pairs([("cpu.max", "1000 1000000")]));
+    assert_eq!(limits("cpu memory", &[], &little), pairs([("cpu.max", "1000 1000000")]));
 }
 
 #[test]
@@ -91,9 +98,53 @@ fn what_an_attempt_has_used_is_read_from_its_group() {
     let used = AttemptUsage { cpu_micros: 1_500, ..AttemptUsage::default() };
     assert_eq!(group.usage(), Some(used));
     write("memory.peak", "4096\n");
+    let used = AttemptUsage { memory_peak_bytes: Some(4_096), ..used };
+    let full = AttemptUsage { out_of_memory: true, ..used };
     write("memory.events", "oom 1\noom_kill 2\n");
-    let used = AttemptUsage { memory_peak_bytes: Some(4_096), out_of_memory: true, ..used };
-    assert_eq!(group.usage(), Some(used));
+    assert_eq!(group.usage(), Some(used), "it has no limit");
+    write("memory.max", "max\n");
+    assert_eq!(group.usage(), Some(used), "it has no limit");
+    write("memory.max", "8192\n");
+    assert_eq!(group.usage(), Some(full));
+    write("memory.events.local", "oom 0\noom_kill 0\n");
+    assert_eq!(group.usage(), Some(used), "a group below has reached its own limit");
+    // All are killed at once, each counts where it is.
+    write("memory.events.local", "oom 1\noom_kill 0\n");
+    assert_eq!(group.usage(), Some(full));
+    write("memory.events", "oom 0\noom_kill 1\n");
+    write("memory.events.local", "oom 0\noom_kill 1\n");
+    assert_eq!(group.usage(), Some(used), "the machine had no memory");
+}
+
+#[test]
+fn a_worker_that_starts_again_where_it_was_divides_the_same_group() {
+    let own = fake("cpu");
+    let first = Cgroups::divide(own.path(), TASKS).unwrap();
+    let again = undivided(own.path().join(WORKER), TASKS);
+    assert_eq!(again, own.path());
+    assert_eq!(Cgroups::divide(&again, TASKS).unwrap().tasks, first.tasks);
+    assert_eq!(undivided(own.path().join(WORKER), "tasks-other"), own.path().join(WORKER));
+    assert_eq!(undivided(own.path().join("a"), TASKS), own.path().join("a"));
+}
+
+#[test]
+fn what_a_task_has_made_in_its_group_is_removed_with_it() {
+    let own = fake("cpu memory");
+    let group = Cgroups::divide(own.path(), TASKS).unwrap().create(A, None).unwrap();
+    fs::create_dir_all(group.dir.join("a/b")).unwrap();
+    fs::create_dir(group.dir.join("c")).unwrap();
+    group.remove();
+    assert!(!group.dir.exists());
+}
+
+#[test]
+fn a_group_that_cannot_be_limited_is_removed() {
+    let own = fake("memory");
+    let groups = Cgroups::divide(own.path(), TASKS).unwrap();
+    let dir = groups.tasks.join("t7.2");
+    fs::create_dir_all(dir.join("memory.max")).unwrap();
+    let room = Resources { memory_mib: 1, ..Resources::default() };
+    assert!(groups.create(A, Some(&room)).is_err() && !dir.exists());
 }
 
 #[test]

@@ -14,7 +14,7 @@ use tokio::sync::{Semaphore, SemaphorePermit, mpsc};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
-use super::{Launch, Running, RunningAttempt, Stop, unfit_outcome};
+use super::{Launch, Running, RunningAttempt, Stop};
 use crate::cgroups::Cgroups;
 use crate::devices::{Devices, Held};
 use crate::fitness::Verdict;
@@ -153,7 +153,12 @@ async fn run(
     let nothing = AttemptReport::default();
     let (outcome, report) = match equip(&mut attempt, &launch, &machine).await {
         Equipped::With(held) => carry_out(&mut attempt, launch, held, logs, &machine).await,
-        Equipped::Lacking(reason) => (unfit_outcome(reason), nothing),
+        // That says nothing about the machine, nor about the task.
+        Equipped::Lacking(reason) => {
+            let AttemptRef { task, attempt: number } = attempt.attempt;
+            warn!(%task, attempt = %number, reason, "no devices for an attempt, it is given back");
+            (AttemptOutcome::Lost(LossReason::NotStarted), nothing)
+        }
         Equipped::Stopped(stop) => {
             (AttemptOutcome::Signaled { signal: stop.signal() as i32 }, nothing)
         }
@@ -205,7 +210,9 @@ async fn carry_out(
             match started {
                 Ok(started) => {
                     let (status, report) = supervise::run(started, attempt, logs, machine).await;
-                    (outcome_of(status), report)
+                    let outcome = outcome_of(status);
+                    let report = without_doubt(report, &outcome);
+                    (outcome, report)
                 }
                 Err(failure) => (failure.outcome(), nothing),
             }
@@ -239,6 +246,16 @@ async fn start(
     starting.await.unwrap_or_else(|join| {
         Err(StartFailure { fault: Fault::Machine, detail: join.to_string() })
     })
+}
+
+/// Returns a report that gives no reason for a success: what was killed then was not needed.
+fn without_doubt(mut report: AttemptReport, outcome: &AttemptOutcome) -> AttemptReport {
+    if let Some(usage) = &mut report.usage
+        && *outcome == (AttemptOutcome::Exited { code: 0 })
+    {
+        usage.out_of_memory = false;
+    }
+    report
 }
 
 fn outcome_of(status: io::Result<ExitStatus>) -> AttemptOutcome {

@@ -30,6 +30,8 @@ const QUOTE_BYTES_MAX: usize = 200;
 /// machine.
 const STRING_BYTES_MAX: usize = 128 << 10;
 const DIR_MODE: u32 = 0o700;
+/// Says that a file in memory is no program: machines may refuse others. Known since Linux 6.3.
+const MFD_NOEXEC_SEAL: MFdFlags = MFdFlags::from_bits_retain(0x8);
 
 /// The first process of an attempt, with the files for its output.
 #[derive(Debug)]
@@ -167,7 +169,12 @@ fn stdin(launch: &Launch) -> io::Result<Stdio> {
     let Some(bytes) = launch.stdin.as_ref().filter(|bytes| !bytes.is_empty()) else {
         return Ok(Stdio::null());
     };
-    let mut file = File::from(memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC)?);
+    let create = |flags| memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC | flags);
+    let created = match create(MFD_NOEXEC_SEAL) {
+        Err(error) if error == Errno::EINVAL => create(MFdFlags::empty()),
+        created => created,
+    };
+    let mut file = File::from(created?);
     file.write_all(bytes)?;
     file.rewind()?;
     Ok(file.into())

@@ -67,11 +67,15 @@ struct Remains {
 }
 
 impl Remains {
-    /// Takes what is to be told, and removes what is needed no longer. It blocks.
-    fn take(&self, machine: &Machine) -> AttemptReport {
+    /// Takes what is to be told, and removes what is needed no longer; nothing while processes are left in
+    /// the group. It blocks.
+    fn take(&self, machine: &Machine) -> Option<AttemptReport> {
+        if !self.group.as_ref().is_none_or(Group::is_emptied) {
+            return None;
+        }
         machine.records.remove(self.attempt);
         let usage = self.group.as_ref().and_then(Group::end);
-        AttemptReport { usage, result: result_file::take(&self.result) }
+        Some(AttemptReport { usage, result: result_file::take(&self.result) })
     }
 }
 
@@ -153,9 +157,27 @@ impl AttemptProcesses<'_> {
             pause = (pause * 2).min(LOOK_PAUSE_MAX);
         }
 
-        let (machine, remains) = (Arc::clone(self.machine), self.remains.clone());
-        let taking = tokio::task::spawn_blocking(move || remains.take(&machine));
-        taking.await.unwrap_or_default()
+        self.take_remains().await
+    }
+
+    /// Takes what is left once the group is empty, where there may be processes that no list shows as the
+    /// attempt's.
+    async fn take_remains(&self) -> AttemptReport {
+        let mut logged = Logged::No;
+        loop {
+            let (machine, remains) = (Arc::clone(self.machine), self.remains.clone());
+            let taking = tokio::task::spawn_blocking(move || remains.take(&machine));
+            if let Some(report) = taking.await.unwrap_or_else(|_| Some(AttemptReport::default())) {
+                return report;
+            }
+            if logged == Logged::No {
+                logged = Logged::Yes;
+                let AttemptRef { task, attempt } = self.attempt;
+                warn!(%task, %attempt,
+                    "killed processes do not leave the control group, the attempt goes on until they do");
+            }
+            sleep(LOOK_PAUSE_MAX).await;
+        }
     }
 
     async fn on_stop(&mut self, stop: Stop) {
@@ -189,7 +211,6 @@ impl AttemptProcesses<'_> {
     }
 
     fn kill(&mut self, members: &[Process]) {
-        self.remains.group.iter().for_each(Group::kill);
         let refused = signal_all(members, Signal::SIGKILL);
         if let Ending::Killing { since, logged: logged @ Logged::No } = &mut self.ending
             && since.elapsed() >= TELL_AFTER
@@ -225,7 +246,7 @@ impl AttemptProcesses<'_> {
                 let mut orphans = orphans.into_iter().filter_map(find);
                 orphans.any(|orphan| kin.claims(&orphan))
             });
-            (kin, (!left).then(|| remains.take(&machine)))
+            (kin, if left { None } else { remains.take(&machine) })
         });
 
         let (kin, report) = looking.await.ok()?;
@@ -233,12 +254,15 @@ impl AttemptProcesses<'_> {
         report
     }
 
-    /// Lists the present processes of the attempt.
+    /// Lists the present processes of the attempt; while it is killed, its group is before.
     async fn members(&mut self) -> Vec<Process> {
         let machine = Arc::clone(self.machine);
         let mark = machine.mark(self.attempt);
         let mut kin = self.kin.take().unwrap_or_else(|| Kin::new(Whose::Attempt(mark)));
+        let is_killed = matches!(self.ending, Ending::Killing { .. });
+        let group = self.remains.group.clone().filter(|_| is_killed);
         let looking = tokio::task::spawn_blocking(move || {
+            group.iter().for_each(Group::kill);
             let members = machine.census.take().map(|all| kin.members(&all));
             (kin, members)
         });
