@@ -101,6 +101,7 @@ fn store(database: &StateDb, level: Level) {
 
 fn is_rich(state: &State) -> bool {
     state.keys() > 0
+        && state.workers().next().is_some()
         && state.departed().next().is_some()
         && state.tokens().next().is_some()
         && state.mass_loss().is_some()
@@ -111,6 +112,8 @@ fn is_rich(state: &State) -> bool {
             && state.issuer().is_some()
             && state.holders().next().is_some()
             && state.trail().next().is_some()
+            && state.schedules().next().is_some()
+            && state.queues().next().is_some()
             || state.meta().level < Level(2))
 }
 
