@@ -106,6 +106,9 @@ verify: audit
 	$(CARGO) clippy $(PROFILE) --workspace --all-targets -- -D warnings
 	$(MAKE) doc
 	$(MAKE) test
+	$(MAKE) test-python
+	$(MAKE) test-dashboard
+	$(MAKE) test-openapi
 
 fix: deps
 	$(CARGO) clippy $(PROFILE) --workspace --all-targets --fix --allow-dirty --allow-staged
