@@ -117,6 +117,7 @@ scripts! {
     an_attempt_ahead_is_given_back
     an_attempt_ahead_survives_what_a_running_one_does
     an_attempt_that_is_not_wanted_is_killed
+    an_attempt_without_devices_is_given_back
     an_epoch_is_never_used_again
     an_old_leader_is_refused
     an_operator_burns_neither_attempts_nor_losses
