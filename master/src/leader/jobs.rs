@@ -10,6 +10,7 @@ use cluster_state::{
     AdvanceJob, Command, Job, JobAction, JobStep, KnownEnds, Limits, Rejection, RetryBatch, Task,
     TaskEnd, TaskId, Term,
 };
+use proto::limits::{BATCH_BYTES, ByteBudget};
 use raft_store::{Node, ProposeError, StorageError};
 use tokio::time::Instant;
 
@@ -81,9 +82,8 @@ impl JobRunner {
                 Some(_) | None => job.from,
             };
             let meant = found.tasks.into_iter().filter(|task| job.covers(task));
-            let mut tasks = meant.collect::<Vec<Arc<Task>>>();
-            if tasks.len() > RETRIED_MAX {
-                tasks.truncate(RETRIED_MAX);
+            let (tasks, is_cut) = batch(meant);
+            if is_cut {
                 below = tasks.last().map_or(below, |last| last.id);
             }
             if !tasks.is_empty() || below <= job.from {
@@ -105,6 +105,22 @@ impl JobRunner {
         }
         Ok(ends.into_iter().collect())
     }
+}
+
+/// Returns the first of these tasks, as many as one step has run again, and whether there are more. Their results
+/// would only make the step large: they lose them.
+fn batch(meant: impl Iterator<Item = Arc<Task>>) -> (Vec<Arc<Task>>, bool) {
+    let mut budget = ByteBudget::new(BATCH_BYTES);
+    let mut tasks = Vec::new();
+    for task in meant {
+        let bytes = task.bytes().saturating_add(task.spec.class.bytes());
+        let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
+        if tasks.len() == RETRIED_MAX || !budget.admits(bytes) {
+            return (tasks, true);
+        }
+        tasks.push(task.without_result());
+    }
+    (tasks, false)
 }
 
 /// Returns the number of ids that a retry has passed when it goes on below that id.
@@ -147,3 +163,6 @@ impl Duty for JobRunner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
