@@ -171,7 +171,7 @@ fn stdin(launch: &Launch) -> io::Result<Stdio> {
     };
     let create = |flags| memfd_create(c"stdin", MFdFlags::MFD_CLOEXEC | flags);
     let created = match create(MFD_NOEXEC_SEAL) {
-        Err(error) if error == Errno::EINVAL => create(MFdFlags::empty()),
+        Err(Errno::EINVAL) => create(MFdFlags::empty()),
         created => created,
     };
     let mut file = File::from(created?);
