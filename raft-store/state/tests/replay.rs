@@ -103,8 +103,9 @@ proptest! {
                 since = Since::Then(state.moment(run.log.last().unwrap().0));
                 for queue in state.queues_in_use() {
                     let found = state.candidates(queue, since, Rank::FIRST);
-                    let found = found.into_iter().flatten();
-                    prop_assert!(found.filter(|head| head.class().concurrency_key.is_none()).next().is_none());
+                    let mut found = found.into_iter().flatten();
+                    let has_free = found.any(|head| head.class().concurrency_key.is_none());
+                    prop_assert!(!has_free, "{queue} was looked at");
                 }
             }
         }

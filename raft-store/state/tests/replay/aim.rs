@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    AssignAhead, AssignTasks, Attempt, AttemptRef, CancelTask, ChangeHealth, Command,
-    ConnectWorker, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, ForgetDeparted,
-    HoldAttempts, KnownEnds, LogIndex, NoteRival, PruneTrail, RaiseLevel, RaiseMassLoss,
-    RequeueAttempts, RetryTask, RotateAuthority, RotationStep, SeedSettings, SetSettings,
-    StartAttempts, State, SubmitGraph, Task, TaskEnd, TaskId, WorkerId,
+    AssignAhead, AssignTasks, Assignment, Attempt, AttemptRef, CancelTask, ChangeHealth, Command,
+    ConnectWorker, DisconnectWorkers, EndMassLoss, Epoch, FinishAttempts, FinishedAttempt,
+    ForgetDeparted, HoldAttempts, KnownEnds, LogIndex, NoteRival, PruneTrail, RaiseLevel,
+    RaiseMassLoss, RequeueAttempts, RetryTask, RotateAuthority, RotationStep, SeedSettings,
+    SetSettings, StartAttempts, State, SubmitGraph, Task, TaskEnd, TaskId, WorkerId,
 };
 
 use super::jobs::{aim_step, aim_step_at_past};
@@ -34,6 +34,21 @@ pub(crate) struct Past {
     pub(crate) index: LogIndex,
 }
 
+fn aim_assignments(state: &State, assignments: &mut [Assignment]) {
+    let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
+    assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
+}
+
+fn aim_attempts(state: &State, aim: Aim, worker: &WorkerId, attempts: &mut [AttemptRef]) {
+    let placed = placed_on(state, aim, worker);
+    attempts.iter_mut().for_each(|one| *one = hit(&placed, *one));
+}
+
+fn aim_ends(state: &State, aim: Aim, worker: &WorkerId, ends: &mut [FinishedAttempt]) {
+    let placed = placed_on(state, aim, worker);
+    ends.iter_mut().for_each(|one| one.attempt = hit(&placed, one.attempt));
+}
+
 /// Replaces terms, epochs and attempts in a command by the nearest that the state knows.
 pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
     let newest = state.meta().term;
@@ -41,8 +56,7 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         Command::AssignTasks(AssignTasks { term, assignments })
         | Command::AssignAhead(AssignAhead { term, assignments }) => {
             *term = newest;
-            let queued = state.queue().flat_map(|(_, queue)| queue.tasks()).collect::<Vec<_>>();
-            assignments.iter_mut().for_each(|one| one.task = nearest(&queued, one.task));
+            aim_assignments(state, assignments);
         }
         Command::ConnectWorker(command) => aim_connection(state, aim, command),
         Command::DisconnectWorkers(DisconnectWorkers { term, workers, .. })
@@ -54,13 +68,11 @@ pub(super) fn aim_at(state: &State, aim: Aim, command: &mut Command) {
         | Command::HoldAttempts(HoldAttempts { term, worker, epoch, attempts }) => {
             *term = newest;
             *epoch = epoch_of(state, worker);
-            let placed = placed_on(state, aim, worker);
-            attempts.iter_mut().for_each(|one| *one = hit(&placed, *one));
+            aim_attempts(state, aim, worker, attempts);
         }
         Command::FinishAttempts(FinishAttempts { worker, epoch, attempts }) => {
             *epoch = epoch_of(state, worker);
-            let placed = placed_on(state, aim, worker);
-            attempts.iter_mut().for_each(|one| one.attempt = hit(&placed, one.attempt));
+            aim_ends(state, aim, worker, attempts);
         }
         Command::ChangeHealth(ChangeHealth { term, changes }) => {
             *term = newest;

@@ -95,19 +95,16 @@ impl Step {
     }
 }
 
+fn assignments() -> impl Strategy<Value = Vec<Assignment>> {
+    let placed = |(task, worker)| Assignment { task, worker };
+    vec((task(), worker()).prop_map(placed), 1..5)
+}
+
 fn command() -> impl Strategy<Value = Command> {
-    let assign = (term(), vec((task(), worker()), 1..5)).prop_map(|(term, drawn)| {
-        let placed = |(task, worker)| Assignment { task, worker };
-        Command::AssignTasks(AssignTasks {
-            term,
-            assignments: drawn.into_iter().map(placed).collect(),
-        })
-    });
-    let ahead = (term(), vec((task(), worker()), 1..5)).prop_map(|(term, drawn)| {
-        let placed = |(task, worker)| Assignment { task, worker };
-        let assignments = drawn.into_iter().map(placed).collect();
-        Command::AssignAhead(AssignAhead { term, assignments })
-    });
+    let assign = (term(), assignments())
+        .prop_map(|(term, assignments)| Command::AssignTasks(AssignTasks { term, assignments }));
+    let ahead = (term(), assignments())
+        .prop_map(|(term, assignments)| Command::AssignAhead(AssignAhead { term, assignments }));
     let hold = (term(), worker(), epoch(), vec(attempt(), 1..4)).prop_map(
         |(term, worker, epoch, attempts)| {
             Command::HoldAttempts(HoldAttempts { term, worker, epoch, attempts })

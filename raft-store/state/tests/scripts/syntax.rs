@@ -241,14 +241,7 @@ impl<'a> Arguments<'a> {
                 let (term, settings) = (self.term(), self.settings(Settings::default()));
                 Command::SeedSettings(SeedSettings { term, settings, master, given })
             }
-            "set" => {
-                let known = self.known.take();
-                let (settings, index) =
-                    known.map(|known| (known.settings.clone(), known.index.0)).unwrap_or_default();
-                let base = LogIndex(self.number("base", index));
-                let (settings, by) = (self.settings(settings), "user:ada".to_owned());
-                Command::SetSettings(SetSettings { settings, base, by })
-            }
+            "set" => self.set_settings(),
             "put-queue" | "pause-queue" | "resume-queue" | "delete-queue" => self.queues(verb),
             "schedule" | "reschedule" | "unschedule" | "pause" | "resume" | "run" | "advance" => {
                 self.schedules(verb)
@@ -261,6 +254,15 @@ impl<'a> Arguments<'a> {
             "fit" => self.health(|_| HealthFinding::Fit),
             other => panic!("no such command: {other}"),
         }
+    }
+
+    fn set_settings(&mut self) -> Command {
+        let known = self.known.take();
+        let (settings, index) =
+            known.map(|known| (known.settings.clone(), known.index.0)).unwrap_or_default();
+        let base = LogIndex(self.number("base", index));
+        let (settings, by) = (self.settings(settings), "user:ada".to_owned());
+        Command::SetSettings(SetSettings { settings, base, by })
     }
 
     fn orphans(&mut self) -> OrphanSelection {
