@@ -38,7 +38,7 @@ demo: build
 
 test: build
 ifeq ($(NEXTEST),yes)
-	$(CARGO) nextest run $(PROFILE) --workspace --no-fail-fast
+	$(CARGO) nextest run $(PROFILE) --workspace
 else
 	$(CARGO) test $(PROFILE) --workspace --lib --bins --tests --no-fail-fast -- --test-threads=1
 endif

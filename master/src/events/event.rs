@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use cluster_state::{
-    Change, Key, LogIndex, MasterId, OrphanId, Record, SettingSource, SettingsRecord, State,
-    TaskId, Term, Timestamp, Worker, WorkerEventKind, WorkerId, WorkerState,
+    Change, Key, LogIndex, MasterId, Orphan, OrphanId, Record, SettingSource, SettingsRecord,
+    State, TaskId, Term, Timestamp, Worker, WorkerEventKind, WorkerId, WorkerState,
 };
 use proto::convert;
 use raft_store::{MemberEvent, MemberNews, NodeId, VoteGiver};
@@ -184,14 +184,7 @@ impl Event {
             }),
             Change::Put(Record::Job(job)) => Some(Self::JobStatus(JobStatus::of(job, log_time))),
             Change::Put(Record::Settings(record)) => Some(Self::of_settings(record)),
-            Change::Put(Record::Orphan(orphan)) => Some(Self::OrphanedResult {
-                orphan_id: orphan.id,
-                worker_id: orphan.worker.clone(),
-                task_id: orphan.attempt.task,
-                attempt: orphan.attempt.attempt.0,
-                outcome: orphan.end.to_string(),
-                timestamp: orphan.reported_at,
-            }),
+            Change::Put(Record::Orphan(orphan)) => Some(Self::of_orphan(orphan)),
             Change::Put(Record::MassLoss(alarm)) => Some(Self::MassLoss {
                 state: if alarm.brakes() { Alarm::Raised } else { Alarm::Acknowledged },
                 lost: Some(alarm.lost),
@@ -236,6 +229,17 @@ impl Event {
                 | Key::Orphan(_)
                 | Key::Settings,
             ) => None,
+        }
+    }
+
+    fn of_orphan(orphan: &Orphan) -> Self {
+        Self::OrphanedResult {
+            orphan_id: orphan.id,
+            worker_id: orphan.worker.clone(),
+            task_id: orphan.attempt.task,
+            attempt: orphan.attempt.attempt.0,
+            outcome: orphan.end.to_string(),
+            timestamp: orphan.reported_at,
         }
     }
 

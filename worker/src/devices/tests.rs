@@ -144,14 +144,12 @@ async fn devices_of_a_driver_that_hangs_are_offered_once_it_answers() {
     let mut offer = devices.offer();
     assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 1);
 
-    let looking = tokio::spawn({
-        let devices = devices.clone();
-        async move { devices.look_aside().await }
-    });
-    offer.changed().await.unwrap();
-    assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 0);
-    answer.send(()).unwrap();
-    looking.await.unwrap();
+    let noticing = async {
+        offer.changed().await.unwrap();
+        assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 0);
+        answer.send(()).unwrap();
+    };
+    tokio::join!(devices.look_aside(), noticing);
     assert_eq!(offer.borrow_and_update().0[&Kind::Gpu], 1);
 }
 
