@@ -60,7 +60,7 @@ fn document(routes: &[Route]) -> Value {
         "openapi": "3.1.0",
         "info": shared::info(),
         "servers": [{"url": "/", "description": "The master that is asked; any of them will do."}],
-        // Which callers need none is each master's own configuration.
+        // Each master's own configuration says which callers need none.
         "security": [{"token": []}, {"certificate": []}, {}],
         "paths": paths,
         "components": shared::components(),

@@ -43,7 +43,7 @@ async fn a_queue_is_created_changed_paused_and_deleted() {
     }
     assert_eq!(master.get("/api/queues/night").await.json(), created);
 
-    // What is absent is as in a queue of which nobody has said anything.
+    // Absent settings are those of a new queue.
     let at = created["settings_index"].clone();
     let changed = put(&master, "night", &json!({"weight": 2, "settings_index": at})).await.json();
     assert_eq!(json!([changed["weight"], changed["max_running"]]), json!([2, null]));
@@ -133,7 +133,7 @@ async fn a_task_names_a_queue_that_exists_and_says_what_holds_it_back() {
     assert_eq!(master.delete("/api/schedules/s").await.status, 204);
     assert_eq!(master.delete("/api/queues/night").await.status, 204);
 
-    // What it was in is gone, so it cannot run again.
+    // Its queue is gone, so it cannot run again.
     let retried = master.post("/api/tasks/t1/retry", &Value::Null).await;
     assert_eq!(retried.status, 409, "{}", retried.body);
     master.stop().await;

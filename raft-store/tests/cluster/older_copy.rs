@@ -22,7 +22,7 @@ async fn with_a_copy() -> (Cluster, MasterId, TempDir) {
     cluster.restart(id).await;
     write(&cluster).await;
     eventually("it has all", || async { knows(cluster.node(id), "w4").then_some(()) }).await;
-    // What it has applied it has acknowledged, but the acknowledgment may still be on its way.
+    // It has acknowledged all that it has applied, but the last acknowledgment may still be on its way.
     let node = cluster.node(id).node_id();
     let others = others(&cluster, id);
     eventually("one of the others has heard it", || async {

@@ -100,7 +100,7 @@ impl Source for Chosen {
                     |id: &String| Sighting::of(id, Some("there is no such GPU".to_owned()));
                 named.iter().map(|id| by_name(&all, id).unwrap_or_else(|| missing(id))).collect()
             }
-            // What follows a name that means nothing is not visible.
+            // CUDA hides all that follows a name which means nothing.
             (None, Some(visible)) => {
                 visible.split(',').map_while(|id| by_name(&all, id.trim())).collect()
             }

@@ -128,7 +128,7 @@ fn fill<'a>(
     {
         *looks -= 1;
         let has_place = places.iter().any(|place| place.holds(&found.class.resources));
-        // Whether one with a concurrency key may start is known when the one before it has ended.
+        // One with a concurrency key may start only when the one before it has ended.
         if !has_place
             || found.class.concurrency_key.is_some()
             || !found.class.allows(worker)

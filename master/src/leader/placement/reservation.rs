@@ -202,7 +202,7 @@ fn may_start_soon(state: &State, class: &Class, now: Timestamp) -> bool {
 
 /// Returns whether a worker is closer to having room for a task than the one that is reserved for it.
 ///
-/// What a reserved worker lacks never grows while no end of its attempts is known, and the time by which
+/// The lack of a reserved worker never grows while no end of its attempts is known, and the time by which
 /// they end never rises otherwise. A move makes one of them smaller and the other no greater, so
 /// moves come to an end and delay nothing for ever.
 fn is_closer(

@@ -23,7 +23,7 @@ pub(super) fn take(path: &Path) -> Option<TaskResult> {
         Err(error) => return unreadable(error.to_string()),
     };
     let result = read(&file).unwrap_or_else(|error| unreadable(error.to_string()));
-    // What is left goes with the logs of the attempt.
+    // A file that stays goes with the logs of the attempt.
     if let Err(error) = fs::remove_file(path) {
         debug!(path = %path.display(), %error, "cannot remove the file of a result");
     }
